@@ -19,6 +19,7 @@ _TYPES = {
     int: "whole number",
     float: "number",
     tuple[float, ...]: "numbers",
+    tuple[int, ...]: "whole numbers",
     tuple[str, ...]: "texts",
     tuple[str | float, ...]: "texts or numbers",
     tuple[tuple[str, float], ...]: "groups",
@@ -30,8 +31,8 @@ class SettingType(NamedTuple):
     """Type and range of a setting.
 
     Attributes:
-        types: type of the value: "flag", "text", "whole number", "number"; the sequences "texts", "numbers" and "texts
-            or numbers"; "groups", ((text, number), …); or "pairs", ((text, text), …).
+        types: type of the value: "flag", "text", "whole number", "number"; the sequences "texts", "numbers",
+            "whole numbers" and "texts or numbers"; "groups", ((text, number), …); or "pairs", ((text, text), …).
         low: inclusive lower bound of a number, of each number of a sequence or of "groups", and of the length of a text
             or of "texts".
         high: inclusive upper bound of the same; "pairs" are not bounded.
@@ -181,6 +182,11 @@ def _find_problem(value: Any, setting_type: SettingType) -> str:
         case "numbers":
             is_valid = _is_sequence(value) and all(_is_number(item, setting_type) for item in value)
             return "" if is_valid else f"a list of numbers {between}"
+        case "whole numbers":
+            is_valid = _is_sequence(value) and all(
+                isinstance(item, int) and _is_number(item, setting_type) for item in value
+            )
+            return "" if is_valid else f"a list of whole numbers {between}"
         case "texts":
             is_valid = (
                 _is_sequence(value)

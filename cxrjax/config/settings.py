@@ -37,7 +37,7 @@ Count = Annotated[int, Range(1, _MAX_COUNT)]
 BatchSize = Annotated[int, Range(1, 100_000)]
 Channels = Annotated[int, Range(1, 3)]
 Side = Annotated[int, Range(8, _MAX_SIDE)]
-Normalization = Literal["none", "imagenet"]
+Normalization = Literal["none", "imagenet", "torchxrayvision"]
 Initializer = Literal[
     "he_normal",
     "torch",
@@ -77,8 +77,8 @@ class ImageConfig:
     gamma: Annotated[float, Range(0.01, 100)] = 0.5
     equalize: bool = True  # specify the histogram, as the original does; False: keep the gray levels; original
     # crop margins of nearly one level at all sides (cxrjax/io/borders.py); "bottom": crop only a lower border of
-    # exactly 0, as the original does; ours
-    borders: Literal["uniform", "bottom"] = "uniform"
+    # exactly 0, as the original does; "none"; "square": keep the middle square, as torchxrayvision does; ours
+    borders: Literal["uniform", "bottom", "none", "square"] = "uniform"
 
 
 @dataclass(frozen=True)
@@ -109,12 +109,14 @@ class ClassifierConfig:
     architecture: Name = "resnet18"  # name of a network, of `cxrjax.models.list()`; paper II-C
     head: Name = "own"  # as published, or one of cxrjax/models/classifier.py: "linear", "hidden", "vgg", …; ours
     channels: Channels = 3  # gray repeated, for weights trained on color images; paper II-C
-    # gray levels in 0..1 (original: 0..255); "imagenet" for published weights; ours
+    # gray levels in 0..1 (original: 0..255); "imagenet" or "torchxrayvision" (-1024..1024) for published weights; ours
     normalization: Normalization = "none"
     initializer: Initializer = "he_normal"  # of random weights and of a new head; names as of the segmenter; ours
     # labels or findings, in the order of the outputs; (): those of the training split, by
     # cxrjax/runs/class_names.py; ours
     classes: Annotated[tuple[str, ...], Length(0, 10_000)] = ()
+    # published operating points: probability of each class from which on it counts as present; (): 0.5 of each; ours
+    thresholds: Annotated[tuple[float, ...], Range(0, 1)] = ()
 
 
 @dataclass(frozen=True)
@@ -342,6 +344,9 @@ class Config:
     # their last layer: "keep", "fresh" (drawn), or "auto": kept if it has as many outputs. Earlier layers of the
     # head that the weights lack are drawn too; for the weights of an encoder, the rest of the segmenter; ours
     pretrained_head: Literal["auto", "keep", "fresh"] = "auto"
+    # outputs of that layer that are used, numbered from 0, in the order of classifier.classes; (): all, but for those
+    # whose name in the file is empty; ours
+    pretrained_outputs: Annotated[tuple[int, ...], Range(0, 9_999)] = ()
     # "float32", "bfloat16", or "auto": bfloat16 if there is an accelerator; ours
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     data: DataConfig = DataConfig()

@@ -21,6 +21,8 @@ _IMAGE = (
     "averaging where a side shrinks and by cubic interpolation where it grows",
 )
 _BORDERS = {
+    "none": "crop nothing",
+    "square": "crop to the middle square",
     "bottom": "crop the lowest rows whose pixels are all 0 (for MONOCHROME1: all the highest level), at most half of "
     "the rows",
     "uniform": "crop the margins at all four sides whose pixels have nearly one gray level, black, white or gray; "
@@ -159,11 +161,11 @@ def describe_model(
 
 
 def _network(section: dict[str, Any], size: int) -> dict[str, Any]:
-    imagenet = section["normalization"] == "imagenet"
+    statistics = inputs.NORMALIZATIONS[section["normalization"]]
     return {
         "architecture": section["architecture"],
         "size": size,
         "channels": section["channels"],
-        "mean": inputs.IMAGENET_MEAN if imagenet else None,
-        "deviation": inputs.IMAGENET_DEVIATION if imagenet else None,
+        "mean": statistics.mean if statistics else None,
+        "deviation": statistics.deviation if statistics else None,
     }

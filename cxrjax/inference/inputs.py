@@ -10,9 +10,28 @@ from jaxtyping import Array, Bool, Float, Float32, Int32, Key, UInt8
 from cxrjax.models import registry, spec
 from cxrjax.runtime.arrays import AnyArray
 
-# Of red, green and blue in 0..1; torchvision's `transforms/_presets.py`.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+
+
+class ChannelStatistics(NamedTuple):
+    """Mean and standard deviation of levels in 0..1 by which a network's input is normalized.
+
+    Attributes:
+        mean: one number per channel of the network, or one for all.
+        deviation: as many numbers.
+    """
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+
+# By name; None leaves the levels in 0..1.
+NORMALIZATIONS = {
+    "none": None,
+    # red, green, blue; torchvision's `transforms/_presets.py`
+    "imagenet": ChannelStatistics(mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225)),
+    # -1024..1024; torchxrayvision's `utils.normalize`
+    "torchxrayvision": ChannelStatistics(mean=(0.5,), deviation=(1 / 2048,)),
+}
 
 
 class SegmentedRadiograph(NamedTuple):
@@ -72,10 +91,11 @@ def prepare(
     if levels.ndim == 4 or network.in_channels == 1 or not registry.accepts_gray(network.module):
         return variables, normalize(levels, network)
     levels = levels[..., None]
-    if not _is_photographic(network):
+    statistics = channel_statistics(network)
+    if statistics is None:
         return registry.fold_gray(network.module, variables, jnp.ones((network.in_channels, 1))), levels
-    mean = jnp.array(IMAGENET_MEAN)
-    deviation = jnp.array(IMAGENET_DEVIATION)
+    mean = jnp.broadcast_to(jnp.array(statistics.mean), network.in_channels)
+    deviation = jnp.broadcast_to(jnp.array(statistics.deviation), network.in_channels)
     middle = mean.mean()  # about it the offsets are small, so that their sum with the levels loses no precision
     weights = jnp.stack([1 / deviation, (middle - mean) / deviation], axis=1)  # [channels, 2]
     x = jnp.concatenate([levels - middle, jnp.ones_like(levels)], axis=-1)
@@ -93,28 +113,31 @@ def normalize(levels: Float[Array, "n h w *c"], network: spec.ModelSpec) -> Floa
         The input of the network.
 
     Raises:
-        ValueError: The number of channels is not the network's, `network.normalization` is unknown, or it is
-            "imagenet" and the network does not read three channels.
+        ValueError: The number of channels is not the network's, or see `channel_statistics`.
     """
-    photographic = _is_photographic(network)
+    statistics = channel_statistics(network)
     x = levels if levels.ndim == 4 else jnp.broadcast_to(levels[..., None], (*levels.shape, network.in_channels))
     if x.shape[-1] != network.in_channels:
         raise ValueError(f"the patches have {x.shape[-1]} channels, and the network reads {network.in_channels}")
-    return (x - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_DEVIATION) if photographic else x
+    return x if statistics is None else (x - jnp.array(statistics.mean)) / jnp.array(statistics.deviation)
 
 
-def _is_photographic(network: spec.ModelSpec) -> bool:
-    """Return whether a network reads images normalized by ImageNet's mean and deviation.
+def channel_statistics(network: spec.ModelSpec) -> ChannelStatistics | None:
+    """Return the statistics by which the input of a network is normalized; None if it reads levels in 0..1.
 
     Raises:
-        ValueError: See `normalize`.
+        ValueError: `network.normalization` is unknown, or is that of another number of channels.
     """
-    if network.normalization not in ("none", "imagenet"):
-        raise ValueError(f"no normalization called {network.normalization!r}; there are none, imagenet")
-    photographic = network.normalization == "imagenet"
-    if photographic and network.in_channels != 3:
-        raise ValueError(f"the normalization imagenet has 3 channels, and the network reads {network.in_channels}")
-    return photographic
+    if network.normalization not in NORMALIZATIONS:
+        choices = ", ".join(NORMALIZATIONS)
+        raise ValueError(f"no normalization called {network.normalization!r}; there are {choices}")
+    statistics = NORMALIZATIONS[network.normalization]
+    if statistics is not None and len(statistics.mean) not in (1, network.in_channels):
+        raise ValueError(
+            f"the normalization {network.normalization} has {len(statistics.mean)} channels, and the network reads "
+            f"{network.in_channels}"
+        )
+    return statistics
 
 
 def downsample(images: UInt8[AnyArray, "n s s *c"], size: int) -> UInt8[Array, "n {size} {size} *c"]:

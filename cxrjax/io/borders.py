@@ -16,7 +16,7 @@ import numpy as np
 from cxrjax.io.crop import Crop, cut, inward_lines
 from cxrjax.io.slanted_edges import find_content
 
-METHODS = ("uniform", "bottom")  # of `find`; see config.image.borders
+METHODS = ("uniform", "bottom", "none", "square")  # of `find`; see config.image.borders
 TOLERANCE = 6  # gray levels of 256 around a margin's level; the noise of a JPEG file stays within it
 SAMPLED_LINES = 384  # lines across a side that are examined
 RINGING = 9  # pixels beside an edge that JPEG compression disturbs: a block, and one
@@ -56,14 +56,19 @@ def find(pixels: np.ndarray, *, inverted: bool = False, method: str = "uniform")
     Args:
         pixels: [H, W] uint8 or uint16.
         inverted: whether air is bright, as in MONOCHROME1.
-        method: "uniform", margins of nearly one level at any side; or "bottom", only a lower border of exactly the
-            level of no exposure, as in Oh et al. 2020.
+        method: "uniform", margins of nearly one level at any side; "bottom", only a lower border of exactly the level
+            of no exposure, as in Oh et al. 2020; "none"; or "square", all but the middle square, whatever the pixels
+            show, as torchxrayvision's `XRayCenterCrop`.
 
     Raises:
         ValueError: unknown method.
     """
     if method not in METHODS:
         raise ValueError(f"config.image.borders={method!r} is unknown; available: {', '.join(METHODS)}")
+    if method == "none":
+        return Borders(Crop())
+    if method == "square":
+        return Borders(_outside_square(*pixels.shape))
     crop = Crop(bottom=pixels.shape[0] - count_rows_above_border(pixels, inverted=inverted))
     if method == "bottom":
         return Borders(crop)
@@ -71,6 +76,14 @@ def find(pixels: np.ndarray, *, inverted: bool = False, method: str = "uniform")
     inner = cut(pixels, crop)
     content = find_content(inner, TOLERANCE * _unit(inner))
     return Borders(crop) if content is None else _cut_to_content(Borders(crop, content), inner.shape)
+
+
+def _outside_square(height: int, width: int) -> Crop:
+    """Return the crop that leaves the middle square; a line beside it is cut off on the side that upstream cuts."""
+    side = min(height, width)
+    top = height // 2 - side // 2
+    left = width // 2 - side // 2
+    return Crop(top=top, bottom=height - side - top, left=left, right=width - side - left)
 
 
 def count_rows_above_border(pixels: np.ndarray, *, inverted: bool = False) -> int:

@@ -13,7 +13,7 @@ class ModelSpec(NamedTuple):
     module: nn.Module
     patch_size: int  # pixels per side of the patch (for a segmenter: of the radiograph), without the context
     in_channels: int  # 1, or 3 if it was trained on color images: the gray level is then repeated
-    normalization: str = "none"  # or "imagenet": by ImageNet's mean and standard deviation, as published weights expect
+    normalization: str = "none"  # key of `inference.inputs.NORMALIZATIONS`: that which published weights expect
     context_pixels: int = 0  # border on each side of the patch that a classifier's backbone reads and its head does not
     initializer: initializers.Initializer = initializers.HE_NORMAL  # distribution of the random weights
 

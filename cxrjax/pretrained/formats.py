@@ -15,6 +15,7 @@ from cxrjax.runtime.text import printable
 
 # Prefixes that PyTorch's DataParallel and wrapper modules add to every name.
 _PREFIXES = ("module.", "model.", "net.")
+_TORCH_HEADS = (b"PK\x03\x04", b"\x80")  # a zip archive, a pickle
 _MAX_BYTES = 2**31  # of all arrays; those of our largest network, VGG19, take 0.6 GB
 _MAX_REASON = 500  # characters of an error message of a library
 
@@ -70,6 +71,20 @@ def read_metadata(path: str | os.PathLike) -> dict[str, str]:
     return _with_reason(path, read)
 
 
+def read_label_names(path: str | os.PathLike) -> list[str]:
+    """Return the names of the outputs that a whole PyTorch network has, "" for an unused one; [] of any other file.
+
+    Raises:
+        WeightFormatError: see `read_weights`.
+    """
+    path = Path(path)
+
+    def read() -> list[str]:
+        return torch_pth.read_label_names(path) if _read_head(path).startswith(_TORCH_HEADS) else []
+
+    return _with_reason(path, read)
+
+
 def strip_prefixes(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Remove the prefix of a wrapper module if all names have it."""
     for prefix in _PREFIXES:
@@ -84,7 +99,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         return strip_prefixes(safetensors_file.read(path, _MAX_BYTES))
     if head.startswith(b"\x89HDF"):
         return keras_weights.read(path)
-    if head.startswith((b"PK\x03\x04", b"\x80")):
+    if head.startswith(_TORCH_HEADS):
         return strip_prefixes(torch_pth.read(path, _MAX_BYTES))
     if head.startswith(b"version https://git-lfs"):
         raise WeightFormatError(path, "this is a pointer of Git LFS, without the weights; run git lfs pull")

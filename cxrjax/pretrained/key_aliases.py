@@ -9,6 +9,9 @@ from cxrjax.pretrained import key_map
 
 State = dict[str, np.ndarray]
 
+_OPERATING_POINTS = "op_threshs"  # buffer of torchxrayvision's networks; NaN where an output has none
+_NO_OPERATING_POINT = 0.5
+
 _KERAS_LEAVES = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": "bias",
                  "moving_mean": "running_mean", "moving_variance": "running_var"}  # fmt: skip
 
@@ -28,6 +31,7 @@ def translate(architecture: str, state: Mapping[str, np.ndarray]) -> State:
     if architecture.endswith("_keras") and any("/" in name for name in state):
         return _from_keras(architecture, state)
     if architecture.startswith("densenet"):  # torchvision's files have norm.1 for norm1 of its code
+        state = _strip_chexnet_wrapper(state)
         state = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", name): value for name, value in state.items()}
     if architecture.startswith("vgg") and "pre_logits.fc1.weight" in state:
         return _from_timm_vgg(state)
@@ -35,6 +39,24 @@ def translate(architecture: str, state: Mapping[str, np.ndarray]) -> State:
     if f"{head}.0.weight" in state and f"{head}.3.weight" not in state:  # hieu2695's list of one linear layer
         state = {name.replace(f"{head}.0.", f"{head}."): value for name, value in state.items()}
     return state
+
+
+def read_operating_points(state: Mapping[str, np.ndarray]) -> list[float]:
+    """Return the operating point of each output of torchxrayvision's networks; [] of other weights.
+
+    Returns:
+        Probabilities in 0..1; 0.5 where an output has none.
+    """
+    points = np.asarray(state.get(_OPERATING_POINTS, ()), np.float64)
+    if points.ndim != 1 or not np.all(np.isnan(points) | ((points > 0) & (points < 1))):
+        return []
+    return np.nan_to_num(points, nan=_NO_OPERATING_POINT).tolist()
+
+
+def _strip_chexnet_wrapper(state: State) -> State:
+    """Remove the attribute of CheXNet's wrapper module, and torchxrayvision's thresholds, from the weights."""
+    names = (name for name in state if name != _OPERATING_POINTS)
+    return {name.removeprefix("densenet121."): state[name] for name in names}
 
 
 def _from_timm_vgg(state: State) -> State:

@@ -1,7 +1,9 @@
 """Interpreter of pickles that never executes code in the file.
 
-Python's unpickler calls any object that a file names. Here a name never becomes a Python object: it is looked up in a
-table of builders given by the caller, and a file with any other name is rejected at that name.
+Python's unpickler calls any object that a file names. Here a name never becomes a Python object. A call is carried out
+by a function of a table given by the caller, and a file that calls any other name is rejected at that call. An object
+of a class is read as the name of the class and the state that the file stores for it; nothing of the class is imported
+or called.
 
 Time and memory are bounded by the length of the pickle, which is bounded too (`MAX_BYTES`, `MAX_OPCODES`).
 """
@@ -34,6 +36,21 @@ class Name(NamedTuple):
     name: str
 
 
+class Opaque:
+    """Object of a class that is known by name alone.
+
+    Attributes:
+        class_name: the name.
+        state: attributes by name, as stored in the file; {} if they are not a dict.
+    """
+
+    __slots__ = ("class_name", "state")
+
+    def __init__(self, class_name: Name):
+        self.class_name = class_name
+        self.state: dict[Any, Any] = {}
+
+
 def load(
     stream: IO[bytes], builders: Mapping[str, Callable[..., Any]], build_storage: Callable[[Any], Any] | None = None
 ) -> Any:
@@ -45,12 +62,12 @@ def load(
         build_storage: function of a persistent id, by which PyTorch refers to the numbers of a tensor.
 
     Returns:
-        Numbers, strings, tuples, lists, dicts, `Name`s, and results of the builders. State that the file sets on an
-        object after it was built is ignored.
+        Numbers, strings, tuples, lists, dicts, `Name`s, `Opaque` objects and results of the builders. State that the
+        file sets on the result of a builder is ignored.
 
     Raises:
-        ValueError: the pickle is truncated, malformed or far longer than that of a network, refers to a name without a
-            builder, or has opcodes that tensors do not need.
+        ValueError: the pickle is truncated, malformed or far longer than that of a network, calls a name without a
+            builder, or has opcodes that tensors and objects do not need.
     """
     start = stream.tell()
     content = io.BytesIO(stream.read(MAX_BYTES))  # limits the memory, whatever lengths the file declares
@@ -123,24 +140,33 @@ def _interpret(
                 case "BINGET" | "LONG_BINGET":
                     stack.append(memo[value])
                 case "GLOBAL":
-                    stack.append(_resolve_name(builders, *str(value).split(" ", 1)))
+                    stack.append(Name(*str(value).split(" ", 1)))
                 case "STACK_GLOBAL":
                     name = stack.pop()
                     module = stack.pop()
                     if not isinstance(name, str) or not isinstance(module, str):
                         raise TypeError
-                    stack.append(_resolve_name(builders, module, name))
+                    stack.append(Name(module, name))
                 case "REDUCE":
                     arguments = stack.pop()
                     name = stack.pop()
                     if not isinstance(name, Name) or not isinstance(arguments, tuple):
                         raise ValueError("it calls something that is not a function")
+                    require_builder(builders, name)
                     work += _count_elements(name, arguments)
                     if work > 16 * count + 1000:  # one list may not be passed to a thousand calls
                         raise ValueError("it repeats its parts far more often than a file of tensors does")
                     stack.append(_build(builders, name, arguments))
+                case "NEWOBJ":
+                    stack.pop()  # arguments of the constructor, which is not called
+                    class_name = stack.pop()
+                    if not isinstance(class_name, Name) or _full_name(class_name) in builders:
+                        raise ValueError("its opcode NEWOBJ makes an object of something that is not a class")
+                    stack.append(Opaque(class_name))
                 case "BUILD":
-                    stack.pop()
+                    state = stack.pop()
+                    if isinstance(stack[-1], Opaque) and isinstance(state, dict):
+                        stack[-1].state = state
                 case "BINPERSID" if build_storage:
                     stack.append(build_storage(stack.pop()))
                 case other:
@@ -150,19 +176,26 @@ def _interpret(
     raise ValueError("its pickle has no end")
 
 
-def _resolve_name(builders: Mapping[str, Callable[..., Any]], module: str, name: str) -> Name:
-    if f"{module}.{name}" not in builders:
-        full_name = printable(f"{module}.{name}", SHORT_LENGTH)
-        if module.partition(".")[0] == "torch" and (name.startswith("_rebuild_") or name.endswith("Storage")):
-            raise ValueError(
-                f"it contains tensors of a type that is not supported ({full_name}), such as quantized, sparse or "
-                "complex ones; save dense tensors of float32"
-            )
+def require_builder(builders: Mapping[str, Callable[..., Any]], name: Name) -> None:
+    """Raise a ValueError that names the reason if there is no builder of a name."""
+    if _full_name(name) in builders:
+        return
+    text = printable(_full_name(name), SHORT_LENGTH)
+    if name.module.partition(".")[0] == "torch" and (
+        name.name.startswith("_rebuild_") or name.name.endswith("Storage")
+    ):
         raise ValueError(
-            f"it refers to {full_name}, which is not a tensor, and code in a file is never run; "
-            "if it is a whole pickled network, save its state_dict instead"
+            f"it contains tensors of a type that is not supported ({text}), such as quantized, sparse or "
+            "complex ones; save dense tensors of float32"
         )
-    return Name(module, name)
+    raise ValueError(
+        f"it refers to {text}, which is not a tensor, and code in a file is never run; "
+        "if you trust the file, load it in PyTorch and save the state_dict of the network instead"
+    )
+
+
+def _full_name(name: Name) -> str:
+    return f"{name.module}.{name.name}"
 
 
 def _count_elements(name: Name, arguments: tuple) -> int:

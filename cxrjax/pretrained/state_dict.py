@@ -1,6 +1,6 @@
 """Conversion of published weights, by the names of the original's parameters, to our variables and back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -94,6 +94,29 @@ def from_state_dict(
     _check_finite(state)
     leaves = [jnp.asarray(key_map.from_original(path, state[originals[path]]), jnp.float32) for path in shapes]
     return jax.tree.unflatten(structure, leaves)
+
+
+def select_outputs(architecture: str, state: Mapping[str, np.ndarray], outputs: Sequence[int]) -> dict[str, np.ndarray]:
+    """Return the weights of a classifier with some of its outputs.
+
+    Args:
+        architecture: one of `cxrjax.models.registry.ARCHITECTURES`.
+        state: weights as `from_state_dict` takes them; the head is one linear layer.
+        outputs: numbers of the outputs, from 0, in their new order.
+
+    Raises:
+        WeightMismatchError: the head is not one linear layer with so many outputs.
+    """
+    state = key_aliases.translate(architecture, state)
+    head = key_map.key_map(architecture).head
+    weight = state.get(f"{head}.weight", np.zeros(0))
+    bias = state.get(f"{head}.bias", np.zeros(0))
+    if weight.ndim != 2 or bias.shape != weight.shape[:1] or max(outputs, default=0) >= len(bias):
+        raise WeightMismatchError(
+            f"the outputs {', '.join(map(str, outputs))} were requested, and the last layer of these weights, {head}, "
+            f"has {len(bias)}"
+        )
+    return state | {f"{head}.weight": weight[list(outputs)], f"{head}.bias": bias[list(outputs)]}
 
 
 def to_state_dict(architecture: str, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """Reader of PyTorch's `.pth` and `.pt` files, without PyTorch and without executing code in the file.
 
-It reads both formats of `torch.save`: a zip archive (since PyTorch 1.6) and a sequence of pickles (before).
+It reads both formats of `torch.save`: a zip archive (since PyTorch 1.6) and a sequence of pickles (before). The file has
+a state dict, a checkpoint, or a whole network (`torch.save(model)`), of which the parameters and buffers are read.
 """
 
 import itertools
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from cxrjax.pretrained import safe_unpickle
+from cxrjax.pretrained import pickled_module, safe_unpickle
 from cxrjax.runtime.text import SHORT_LENGTH, enumerate_names, printable
 
 # Keys of checkpoints that hold the weights, beside the optimizer state and the epoch; Oh et al. 2020: model_state_dict.
@@ -29,7 +30,7 @@ _TYPES = {
 _SKIPPED = (
     "numpy.dtype", "numpy.ndarray", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar",
     "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "_codecs.encode", "torch.device",
-    "torch.Size", "collections.Counter", "__builtin__.dict", "builtins.dict",
+    "torch.Size", "collections.Counter", "__builtin__.dict", "builtins.dict", "__builtin__.set", "builtins.set",
 )  # fmt: skip
 _MAX_DEPTH = 4  # nested keys of STATE_KEYS
 _MAX_NAMES = 10  # in an error message
@@ -55,7 +56,7 @@ class Tensor(NamedTuple):
 
 
 def read(path: str | os.PathLike, max_bytes: int) -> dict[str, np.ndarray]:
-    """Read the weights of a state dict, or of a checkpoint that contains one under a key of STATE_KEYS.
+    """Read the weights of a state dict, of a checkpoint that contains one under a key of STATE_KEYS, or of a network.
 
     Args:
         path: the file.
@@ -70,14 +71,42 @@ def read(path: str | os.PathLike, max_bytes: int) -> dict[str, np.ndarray]:
             weights.
         OSError: the file cannot be read.
     """
+    return _read(path, max_bytes, find_weights)
+
+
+def read_label_names(path: str | os.PathLike) -> list[str]:
+    """Return the names of the outputs that a whole network has as an attribute; [] of any other file.
+
+    torchxrayvision has them as `pathologies` and `targets`; the name of an unused output is "".
+
+    Raises:
+        ValueError, OSError: see `read`.
+    """
+    names: list[str] = []
+
+    def keep_names(content: Any) -> dict[str, Tensor]:
+        names.extend(pickled_module.label_names(content))
+        return {}
+
+    _read(path, 0, keep_names)
+    return names
+
+
+def _read(
+    path: str | os.PathLike, max_bytes: int, select: Callable[[Any], Mapping[str, Tensor]]
+) -> dict[str, np.ndarray]:
+    """Read the tensors that a function selects from the content of the pickle."""
     with Path(path).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         is_zip = file.read(4) == b"PK\x03\x04"
         file.seek(0)
-        return _read_zip(file, size, max_bytes) if is_zip else _read_legacy(file, size, max_bytes)
+        read_format = _read_zip if is_zip else _read_legacy
+        return read_format(file, size, max_bytes, select)
 
 
-def _read_zip(file: BinaryIO, size: int, max_bytes: int) -> dict[str, np.ndarray]:
+def _read_zip(
+    file: BinaryIO, size: int, max_bytes: int, select: Callable[[Any], Mapping[str, Tensor]]
+) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(file) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
@@ -95,7 +124,7 @@ def _read_zip(file: BinaryIO, size: int, max_bytes: int) -> dict[str, np.ndarray
                 raise ValueError("it is a zip archive, but not one of PyTorch (it has no data.pkl)")
             root = roots[0]
             with archive.open(f"{root}data.pkl") as stream:
-                state = _find_state_dict(safe_unpickle.load(stream, _BUILDERS, _StorageTable().register))
+                state = select(safe_unpickle.load(stream, _BUILDERS, _StorageTable().register))
             remaining_bytes = max_bytes
 
             def read_bytes(storage: Storage) -> bytes:
@@ -116,13 +145,15 @@ def _read_zip(file: BinaryIO, size: int, max_bytes: int) -> dict[str, np.ndarray
         raise ValueError(f"it is cut short or damaged ({str(error).rstrip('.').lower()})") from error
 
 
-def _read_legacy(file: BinaryIO, size: int, max_bytes: int) -> dict[str, np.ndarray]:
+def _read_legacy(
+    file: BinaryIO, size: int, max_bytes: int, select: Callable[[Any], Mapping[str, Tensor]]
+) -> dict[str, np.ndarray]:
     storages = _StorageTable()
     if safe_unpickle.load(file, {}) != _LEGACY_MAGIC:
         raise ValueError("it is a pickle, but not one of PyTorch")
     safe_unpickle.load(file, {})  # version of the format
     safe_unpickle.load(file, {})  # properties of the machine that wrote it; the numbers are always little-endian
-    state = _find_state_dict(safe_unpickle.load(file, _BUILDERS, storages.register))
+    state = select(safe_unpickle.load(file, _BUILDERS, storages.register))
     remaining_bytes = max_bytes
     keys = safe_unpickle.load(file, {})
     used_keys = {tensor.storage.key for tensor in state.values()}
@@ -151,21 +182,29 @@ class _StorageTable:
     def __init__(self) -> None:
         self.by_key: dict[str, Storage] = {}
 
-    def register(self, reference: Any) -> Storage:
-        """Return the storage of a persistent id."""
+    def register(self, reference: Any) -> Storage | safe_unpickle.Name:
+        """Return the storage of a persistent id; of a class, which the older format stores with its code, the name."""
+        match reference if isinstance(reference, tuple) and len(reference) == 4 else None:
+            case ("module", safe_unpickle.Name() as class_name, _, _):
+                return class_name
         storage = _parse_storage_id(reference)
         if self.by_key.setdefault(storage.key, storage) != storage:
             raise ValueError(f"it declares two types or sizes of its part {printable(storage.key, SHORT_LENGTH)}")
         return storage
 
 
-def _find_state_dict(content: Any) -> Mapping[str, Tensor]:
-    """Return the tensors of a state dict, or of the state dict in a checkpoint."""
+def find_weights(content: Any) -> Mapping[str, Tensor]:
+    """Return the tensors of a state dict or a network, or of the state dict or the network in a checkpoint."""
     for _ in range(_MAX_DEPTH):
+        if isinstance(content, safe_unpickle.Name):
+            safe_unpickle.require_builder(_BUILDERS, content)
+        if isinstance(content, safe_unpickle.Opaque):
+            return pickled_module.tensors(content, Tensor)
         if not isinstance(content, dict):
             raise ValueError(f"it contains one {type(content).__name__.lower()} instead of weights by name")
         # Nested dicts come first: a checkpoint may contain tensors beside its weights, such as the best score so far.
-        inner = next((content[key] for key in STATE_KEYS if isinstance(content.get(key), dict)), None)
+        nested = (content.get(key) for key in STATE_KEYS)
+        inner = next((value for value in nested if isinstance(value, dict | safe_unpickle.Opaque)), None)
         if inner is None:
             tensors = {n: value for n, value in content.items() if isinstance(n, str) and isinstance(value, Tensor)}
             if tensors:
@@ -217,6 +256,7 @@ def _parse_storage_id(reference: Any) -> Storage:
     """Parse a persistent id of `torch.save`: ("storage", type, key, device, count), in the older format also None."""
     match reference if isinstance(reference, tuple) and len(reference) <= 8 else None:
         case ("storage", safe_unpickle.Name("torch", type_name), str(key), str(), int(count), *views):
+            safe_unpickle.require_builder(_BUILDERS, safe_unpickle.Name("torch", type_name))
             if type_name in _TYPES and count >= 0 and not any(views):
                 return Storage(key, np.dtype(_TYPES[type_name]), count)
     raise ValueError("it refers to numbers in a way that PyTorch never uses")

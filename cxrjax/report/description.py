@@ -19,12 +19,19 @@ class MethodDescription(NamedTuple):
     saliency: str
 
 
+_BORDERS = {
+    "uniform": "margins of nearly one level",
+    "bottom": "a blank lower border",
+    "none": "nothing",
+    "square": "all but the middle square",
+}
+
+
 def describe_method(config: Config) -> MethodDescription:
     """Return the description of a run's method."""
     spec = PipelineSpec.from_config(config)
     histogram = "specified to one histogram" if config.image.equalize else "as they are"
-    borders = "margins of nearly one level" if config.image.borders == "uniform" else "a blank lower border"
-    preprocessing = f"{borders} cut off, gray levels {histogram}, gamma {config.image.gamma}"
+    preprocessing = f"{_BORDERS[config.image.borders]} cut off, gray levels {histogram}, gamma {config.image.gamma}"
     segmenter_phrase = (
         f"{config.segmenter.architecture} at {spec.segmenter.patch_size} pixels" if spec.segmenter else ""
     )

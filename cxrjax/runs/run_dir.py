@@ -81,6 +81,8 @@ _DEFAULTS_OF_OLD_RUNS = {  # settings that runs of older versions lack, with the
     "augmentation.border": 0.0,
     "augmentation.contrast_about": "middle",
     "saliency.scaling": "peak",
+    "classifier.thresholds": [],
+    "pretrained_outputs": [],
     "tracking.trackers": ["tensorboard"],
     "tracking.project": "cxrjax",
     "tracking.num_images": 0,
@@ -207,8 +209,8 @@ def load_config(workdir: Path) -> Config:
         raise RunError(f"{workdir}: there is no run here (no {CONFIG})")
     settings = json_file.read(path, _REMEDY)
     for key, value in _DEFAULTS_OF_OLD_RUNS.items():
-        section, name = key.split(".")
-        section_settings = settings.setdefault(section, {})
+        section, _, name = key.rpartition(".")
+        section_settings = settings.setdefault(section, {}) if section else settings
         if isinstance(section_settings, dict):
             section_settings.setdefault(name, value)
     try:

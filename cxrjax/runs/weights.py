@@ -1,7 +1,7 @@
 """Import and export of a run's weights, and the initial weights of a training."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from cxrjax.config import Config
 from cxrjax.config.settings import ClassifierConfig, SegmenterConfig
 from cxrjax.models import from_config
 from cxrjax.ops import lung_masks
-from cxrjax.pretrained import formats, hub, safetensors_file, state_dict
+from cxrjax.pretrained import formats, hub, key_aliases, safetensors_file, state_dict
 from cxrjax.runs import bundled_models, model_file, model_names, run_dir, segmenter_copy
 from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.runtime.text import SHORT_LENGTH, enumerate_names, printable
@@ -37,14 +37,8 @@ def import_weights(config: Config, source: str, workdir: Path) -> None:
         RunError: the run directory has a trained network or other settings.
     """
     config = replace(config, pretrained=source)
-    if config.task == "classify" and not config.classifier.classes:
-        classes = tuple(_load_source(config).classes)
-        if not classes:
-            raise state_dict.WeightMismatchError(
-                f"{source}: it does not name its classes; name them by --config.classifier.classes, in the order of "
-                "the outputs"
-            )
-        config = replace(config, classifier=replace(config.classifier, classes=classes))
+    if config.task == "classify" and not (config.classifier.classes and config.classifier.thresholds):
+        config = replace(config, classifier=_complete_from_source(config))
     variables = load_init(config)
     config = segmenter_copy.copy_segmenter(workdir, config)
     run_dir.create_or_resume(workdir, config)
@@ -52,6 +46,19 @@ def import_weights(config: Config, source: str, workdir: Path) -> None:
         if checkpoints.step("best") is not None:
             raise run_dir.RunError(f"{workdir}: there is a trained network here already; name another --workdir")
         checkpoints.save("best", 0, jax.device_get(variables))
+
+
+def _complete_from_source(config: Config) -> ClassifierConfig:
+    """Return the settings of a classifier with the classes and operating points of the file where they have none."""
+    settings = config.classifier
+    source = _load_source(config)
+    classes = settings.classes or tuple(source.classes)
+    if not classes:
+        raise state_dict.WeightMismatchError(
+            f"{source.name}: it does not name its classes; name them by --config.classifier.classes, in the order of "
+            "the outputs"
+        )
+    return replace(settings, classes=classes, thresholds=settings.thresholds or tuple(source.thresholds))
 
 
 def export_weights(workdir: Path, target: Path) -> None:
@@ -113,6 +120,7 @@ class _Source(NamedTuple):
     name: str  # for messages
     state: Mapping[str, np.ndarray]  # by the names of PyTorch
     classes: list[str]  # [] for a segmenter, and where they are not known
+    thresholds: Sequence[float] = ()  # operating point of each class; () where they are not known
 
 
 def _load_source(config: Config) -> _Source:
@@ -123,7 +131,20 @@ def _load_source(config: Config) -> _Source:
     path = hub.locate(name)
     if model_names.is_model(name) and model_file.is_model_file(path):
         return _load_run(config, bundled_models.find_run(name))
-    return _Source(str(path), formats.read_weights(path), _read_classes(path))
+    return _load_file(config, path)
+
+
+def _load_file(config: Config, path: Path) -> _Source:
+    """Load the weights of a file; of a classifier, those of the outputs that `config.pretrained_outputs` names."""
+    state = formats.read_weights(path)
+    names = _read_classes(path)
+    thresholds = key_aliases.read_operating_points(state)
+    outputs = config.pretrained_outputs or [number for number, name in enumerate(names) if name]
+    if config.task == "classify" and (config.pretrained_outputs or "" in names):
+        state = state_dict.select_outputs(config.classifier.architecture, state, outputs)
+        names = [names[number] for number in outputs] if names else []
+        thresholds = [thresholds[number] for number in outputs] if thresholds else []
+    return _Source(str(path), state, names, thresholds)
 
 
 def _load_run(config: Config, workdir: Path) -> _Source:
@@ -167,7 +188,13 @@ def _check_classes(source: _Source, config: Config) -> None:
 
 
 def _read_classes(path: Path) -> list[str]:
-    """Return the classes that the metadata of a file names, in their order; [] where it has none."""
+    """Return the classes that a file names, in the order of the outputs; [] where it names none.
+
+    The name of an unused output of a whole PyTorch network may be "".
+    """
+    label_names = formats.read_label_names(path)
+    if label_names:
+        return label_names
     text = formats.read_metadata(path).get("classes")
     if text is None:
         return []
