@@ -11,7 +11,6 @@ from cxrjax.models import registry, spec
 from cxrjax.runtime.arrays import AnyArray
 
 
-
 class ChannelStatistics(NamedTuple):
     """Mean and standard deviation of levels in 0..1 by which a network's input is normalized.
 

@@ -80,7 +80,9 @@ def read_label_names(path: str | os.PathLike) -> list[str]:
     path = Path(path)
 
     def read() -> list[str]:
-        return torch_pth.read_label_names(path) if _read_head(path).startswith(_TORCH_HEADS) else []
+        head = _read_head(path)
+        is_torch = head.startswith(_TORCH_HEADS) and not _is_safetensors(head)
+        return torch_pth.read_label_names(path) if is_torch else []
 
     return _with_reason(path, read)
 

@@ -25,13 +25,17 @@ def translate(architecture: str, state: Mapping[str, np.ndarray]) -> State:
             the architectures of manastahir, from Keras (`LAYER/kernel:0`).
 
     Returns:
-        The weights; counters of batches are dropped.
+        The weights; counters of batches and operating points are dropped.
     """
-    state = {name: np.asarray(value) for name, value in state.items() if not name.endswith("num_batches_tracked")}
+    state = {
+        name: np.asarray(value)
+        for name, value in state.items()
+        if not name.endswith("num_batches_tracked") and name != _OPERATING_POINTS
+    }
     if architecture.endswith("_keras") and any("/" in name for name in state):
         return _from_keras(architecture, state)
     if architecture.startswith("densenet"):  # torchvision's files have norm.1 for norm1 of its code
-        state = _strip_chexnet_wrapper(state)
+        state = {name.removeprefix("densenet121."): value for name, value in state.items()}  # of CheXNet's wrapper
         state = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", name): value for name, value in state.items()}
     if architecture.startswith("vgg") and "pre_logits.fc1.weight" in state:
         return _from_timm_vgg(state)
@@ -51,12 +55,6 @@ def read_operating_points(state: Mapping[str, np.ndarray]) -> list[float]:
     if points.ndim != 1 or not np.all(np.isnan(points) | ((points > 0) & (points < 1))):
         return []
     return np.nan_to_num(points, nan=_NO_OPERATING_POINT).tolist()
-
-
-def _strip_chexnet_wrapper(state: State) -> State:
-    """Remove the attribute of CheXNet's wrapper module, and torchxrayvision's thresholds, from the weights."""
-    names = (name for name in state if name != _OPERATING_POINTS)
-    return {name.removeprefix("densenet121."): state[name] for name in names}
 
 
 def _from_timm_vgg(state: State) -> State:

@@ -62,4 +62,3 @@ def label_names(content: Any) -> list[str]:
             if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
                 return names
     return []
-

@@ -353,6 +353,8 @@ def test_a_network_reads_grey_levels_or_what_imagenet_makes_of_them():
     np.testing.assert_allclose(inputs.normalize(grey, photographic), [[[black, white]]], rtol=1e-6)
     with pytest.raises(ValueError, match="3 channels"):
         inputs.normalize(grey, network._replace(normalization="imagenet", in_channels=1))
+    symmetric = network._replace(normalization="torchxrayvision", in_channels=1)
+    np.testing.assert_array_equal(inputs.normalize(grey, symmetric), [[[[-1024], [1024]]]])
     made = jnp.array([[[[0.0, 0.5, 1.0]]]])
     np.testing.assert_array_equal(inputs.normalize(made, network), made)
     with pytest.raises(ValueError, match="the patches have 3 channels, and the network reads 1"):

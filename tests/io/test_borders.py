@@ -52,6 +52,14 @@ def show(pixels: np.ndarray, inverted: bool = False, method: str | Borders = "un
     return standardize(Radiograph(pixels, "made up", "png", inverted=inverted), size=128, gamma=0.5, borders=method)
 
 
+def test_the_middle_square_is_torchxrayvisions():
+    """`XRayCenterCrop`: from side // 2 - square // 2 on."""
+    for height, width, crop in [(5, 8, (0, 0, 2, 1)), (8, 5, (2, 1, 0, 0)), (4, 7, (0, 0, 1, 2)), (6, 6, (0, 0, 0, 0))]:
+        pixels = np.zeros((height, width), np.uint8)
+        assert borders.find(pixels, method="square").crop == crop
+        assert borders.find(pixels, method="none").crop == (0, 0, 0, 0)
+
+
 def test_a_chest_without_a_border_is_not_cut():
     assert borders.find(draw_chest()) == Borders(Crop())
     np.testing.assert_array_equal(show(draw_chest()), show(draw_chest(), method="bottom"))

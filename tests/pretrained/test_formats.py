@@ -6,8 +6,6 @@ import os
 import pickle
 import re
 import struct
-import sys
-import types
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -19,81 +17,7 @@ import safetensors.numpy
 
 from cxrjax.pretrained import formats, torch_pth
 from cxrjax.pretrained.formats import WeightFormatError, read_metadata, read_weights
-
-LEGACY_HEAD = (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True})
-KIND = {"float32": "Float", "float64": "Double", "float16": "Half", "int64": "Long", "uint8": "Byte", "bool": "Bool"}
-
-
-class Saver:
-    """Writes what `torch.save` would, with stand-ins for PyTorch's names; checked against PyTorch 2.13's own files."""
-
-    def __init__(self, monkeypatch):
-        torch, self.utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
-        monkeypatch.setitem(sys.modules, "torch", torch)
-        monkeypatch.setitem(sys.modules, "torch._utils", self.utils)
-        for name in ("_rebuild_tensor_v2", "_rebuild_parameter"):
-            function = types.FunctionType((lambda *_: None).__code__, {}, name)
-            function.__module__, function.__qualname__ = "torch._utils", name
-            setattr(self.utils, name, function)
-        self.types = {}
-        for kind in (*KIND.values(), "BFloat16"):
-            name = f"{kind}Storage"
-            self.types[kind] = type(name, (), {"__module__": "torch"})
-            setattr(torch, name, self.types[kind])
-        self.storages: dict[str, np.ndarray] = {}
-
-    def storage(self, numbers: np.ndarray, kind: str | None = None) -> "Storage":
-        key = str(len(self.storages))
-        self.storages[key] = numbers
-        return Storage(("storage", self.types[kind or KIND[str(numbers.dtype)]], key, "cuda:0", len(numbers)))
-
-    def tensor(self, array: np.ndarray) -> "Call":
-        array = np.asarray(array)
-        strides = tuple(stride // array.itemsize for stride in array.strides)
-        return self.view(self.storage(array.ravel()), 0, array.shape, strides)
-
-    def view(self, storage: "Storage", offset: int, shape: tuple, strides: tuple) -> "Call":
-        return Call(self.utils._rebuild_tensor_v2, (storage, offset, shape, strides, False, OrderedDict()))
-
-    def dump(self, content: object, older: bool = False, protocol: int = 2) -> bytes:
-        stream = io.BytesIO()
-        pickler = pickle.Pickler(stream, protocol)
-        # The older form ends a reference to a storage with the view it is of, which is none.
-        pickler.persistent_id = lambda value: (
-            (*value.reference, *([None] * older)) if isinstance(value, Storage) else None
-        )
-        pickler.dump(content)
-        return stream.getvalue()
-
-    def save(self, content: object, order: bytes = b"little", protocol: int = 2) -> bytes:
-        stream = io.BytesIO()
-        with zipfile.ZipFile(stream, "w") as archive:
-            archive.writestr("archive/data.pkl", self.dump(content, protocol=protocol))
-            archive.writestr("archive/byteorder", order)
-            for key, numbers in self.storages.items():
-                archive.writestr(f"archive/data/{key}", numbers.tobytes())
-        return stream.getvalue()
-
-    def save_older(self, content: object) -> bytes:
-        parts = [pickle.dumps(part, 2) for part in LEGACY_HEAD]
-        parts += [self.dump(content, older=True), pickle.dumps(list(self.storages), 2)]
-        return b"".join(parts + [struct.pack("<q", len(n)) + n.tobytes() for n in self.storages.values()])
-
-
-class Storage:
-    def __init__(self, reference: tuple):
-        self.reference = reference
-
-
-class Call:
-    """Pickled as a call of a function, as a tensor is."""
-
-    def __init__(self, function: object, arguments: tuple):
-        self.__reduce__ = None
-        self._call = (function, arguments)
-
-    def __reduce_ex__(self, protocol: int):
-        return self._call
+from tests.helpers.torch_files import KIND, Call, Saver
 
 
 @pytest.fixture

@@ -231,6 +231,33 @@ def test_torchvision_s_old_spelling_is_understood(shrink):
     state_dict.from_state_dict("densenet121", old, num_classes=3)
 
 
+def test_the_wrapper_of_chexnet_and_the_thresholds_of_torchxrayvision_are_left_out(shrink):
+    _, variables = make("densenet121")
+    state = state_dict.to_state_dict("densenet121", variables)
+    wrapped = {f"densenet121.{name.replace('classifier.', 'classifier.0.')}": value for name, value in state.items()}
+    wrapped["op_threshs"] = np.zeros(3, np.float32)
+    read = state_dict.from_state_dict("densenet121", wrapped, num_classes=3)
+    assert jax.tree.all(jax.tree.map(np.array_equal, read, variables))
+
+
+def test_outputs_are_selected_in_their_new_order(shrink):
+    _, variables = make("densenet121")
+    state = state_dict.to_state_dict("densenet121", variables)
+    few = state_dict.select_outputs("densenet121", state, [2, 0])
+    np.testing.assert_array_equal(few["classifier.weight"], state["classifier.weight"][[2, 0]])
+    np.testing.assert_array_equal(few["classifier.bias"], state["classifier.bias"][[2, 0]])
+    with pytest.raises(state_dict.WeightMismatchError, match="outputs 0, 3 were requested.*classifier, has 3"):
+        state_dict.select_outputs("densenet121", state, [0, 3])
+
+
+@pytest.mark.parametrize(
+    "points, wanted", [([0.25, np.nan], [0.25, 0.5]), ([0.25, 1.5], []), ([[0.25]], []), (None, [])]
+)
+def test_operating_points_are_probabilities(points, wanted):
+    state = {} if points is None else {"op_threshs": np.array(points, np.float32)}
+    assert key_aliases.read_operating_points(state) == wanted
+
+
 def test_timm_s_vgg_is_understood():
     state = {
         "features.0.weight": np.zeros((2, 3, 3, 3)),

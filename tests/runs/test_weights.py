@@ -16,6 +16,7 @@ from cxrjax.runs import model_file, run_dir, segmenter_copy, weights
 from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.training import trainer
 from cxrjax.training.task import Task, Validation
+from tests.helpers.torch_files import Saver
 
 CLASSES = ("normal", "bacterial", "viral")
 
@@ -162,6 +163,36 @@ def test_classes_in_another_order_are_other_classes(trained, tmp_path):
         state_dict.WeightMismatchError, match="its classes are normal, bacterial, viral, and those of the config"
     ):
         weights.import_weights(freeze(config), str(trained / "classify.safetensors"), tmp_path / "run")
+
+
+def test_a_whole_network_brings_its_classes_and_operating_points(trained, tmp_path, monkeypatch):
+    """As torchxrayvision saves one: an output without a name is not used."""
+    saver = Saver(monkeypatch)
+    state = read_weights(trained / "classify.safetensors")
+    tensors = {name: saver.tensor(np.ascontiguousarray(value)) for name, value in state.items()}
+    points = saver.tensor(np.float32([0.25, 0.5, 0.75]))
+    whole = saver.module(_parameters=tensors, _buffers={"op_threshs": points}, pathologies=["Mass", "", "Hernia"])
+    (tmp_path / "whole.pt").write_bytes(saver.save(whole))
+    config = classify_config(trained / "segment")
+    config.classifier.classes = ()
+    weights.import_weights(freeze(config), str(tmp_path / "whole.pt"), tmp_path / "run")
+    imported = run_dir.load_config(tmp_path / "run")
+    assert imported.classifier.classes == ("Mass", "Hernia")
+    assert imported.classifier.thresholds == (0.25, 0.75)
+    variables = run_dir.load_networks(tmp_path / "run", imported)["classifier"]
+    np.testing.assert_array_equal(variables["params"]["head"]["linear_0"]["bias"], state["fc.bias"][[0, 2]])
+
+
+def test_outputs_of_a_file_are_those_of_the_setting(trained, tmp_path):
+    plain = change(trained, tmp_path / "w.safetensors")
+    config = classify_config(trained / "segment")
+    config.classifier.classes = ("viral", "normal")
+    config.pretrained_outputs = (2, 0)
+    weights.import_weights(freeze(config), plain, tmp_path / "run")
+    variables = run_dir.load_networks(tmp_path / "run", run_dir.load_config(tmp_path / "run"))["classifier"]
+    np.testing.assert_array_equal(
+        variables["params"]["head"]["linear_0"]["bias"], read_weights(plain)["fc.bias"][[2, 0]]
+    )
 
 
 def start(config, source, choice="auto"):
