@@ -51,7 +51,7 @@ def list_answers(audit: Numbers) -> list[Answer]:
     answers = [_answer_shortcut(question, names, by_name) for question, names in _SHORTCUTS.items()]
     answers.append(_answer_content(scored))
     answers.append(_answer_within_source(by_name.get("within_source"), chance[HEADLINE]))
-    answers.append(_answer_left_out(by_name.get("leave_source_out"), chance))
+    answers.append(_answer_left_out(by_name.get("leave_source_out"), audit))
     answers.append(_answer_outside(scored, chance[HEADLINE]))
     answers += [_answer_property(question, scored.get(name)) for question, name in _PROPERTIES.items()]
     answers += [_answer_marker(question, scored.get(name)) for question, name in _MARKERS.items()]
@@ -97,15 +97,20 @@ def _answer_within_source(entry: Numbers | None, chance: float) -> Answer:
     return Answer(question, answer, f"{format_ci(score)}, where chance is {chance:.2f}")
 
 
-def _answer_left_out(entry: Numbers | None, chance: Numbers) -> Answer:
+def _answer_left_out(entry: Numbers | None, audit: Numbers) -> Answer:
     question = "Is a class recognized in a source that was not trained on?"
-    if entry is None or not entry["scores"] or not entry["reference"]:
+    metric = criteria.transfer_metric(audit)
+    if entry is None or not entry["scores"] or not entry["reference"] or entry["scores"][metric]["value"] is None:
         return Answer(question, NOT_DONE, entry["note"].removeprefix("not done: ") if entry else "")
-    accuracy = format_percent(entry["scores"]["accuracy"])
-    figure = f"{accuracy} are right, and {format_percent(entry['reference']['accuracy'])} with the source trained on"
-    if criteria.collapses(entry, chance):
+    score = entry["scores"][metric]
+    reference = entry["reference"][metric]
+    if metric == HEADLINE:
+        figure = f"{format_ci(score)}, and {format_ci(reference)} with the source trained on"
+    else:
+        figure = f"{format_percent(score)} are right, and {format_percent(reference)} with the source trained on"
+    if criteria.collapses(entry, audit):
         return Answer(question, NO, figure)
-    is_lower = criteria.is_below(entry["difference"]["accuracy"], 0)
+    is_lower = criteria.is_below(entry["difference"][metric], 0)
     return Answer(question, "less well" if is_lower else YES, figure)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cxrjax.audit import metadata_baseline, probe
+from cxrjax.audit import experiment_rows, metadata_baseline, probe
 from cxrjax.audit.audited_model import AuditedModel
 from cxrjax.config import Config
 from cxrjax.data import dataset, tfds_store
@@ -65,9 +65,10 @@ class AuditContext:
         if not self.classes:
             raise run_dir.RunError(f"{workdir}: it trained a segmenter, and only classifiers can be audited")
         self.classes = self.run_config.classifier.classes
+        self.is_multi_label = self.run_config.classifier.targets == "multi"
         self.probe_config = replace(
             config,
-            classifier=replace(config.classifier, classes=self.classes),
+            classifier=replace(config.classifier, classes=self.classes, targets=self.run_config.classifier.targets),
             data=self.run_config.data,
             image=self.run_config.image,
         )
@@ -105,7 +106,7 @@ class AuditContext:
         return self._read_records(self.run_config.data.train), self._read_records(self.split)
 
     def _read_records(self, split: str) -> list[dict[str, Any]]:
-        fields = (*metadata_baseline.ROW_FIELDS, "view")
+        fields = (*metadata_baseline.ROW_FIELDS, "view", *(["findings"] if self.is_multi_label else []))
         return [
             {field: record[field] for field in fields} | {"file": zlib.crc32(record["image"])}
             for record in self._iter_records(split)
@@ -120,6 +121,23 @@ class AuditContext:
     def train_labels(self) -> list[str]:
         """Labels of the training radiographs."""
         return [record["label"] for record in self.records[0]]
+
+    @cached_property
+    def record_targets(self) -> tuple[np.ndarray, np.ndarray]:
+        """Truth of the findings of the training radiographs, float [m, K], and of the split, [n, K]; see `targets`."""
+        train, test = self.records
+        return self._tabulate(train), self._tabulate(test)
+
+    def _tabulate(self, records: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        known_findings = [record["findings"] for record in records]
+        labels = [record["label"] for record in records]
+        return dataset.tabulate_targets(None if None in known_findings else known_findings, labels, self.classes)
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of the rows of an experiment."""
+        make = predictions_csv.finding_columns if self.is_multi_label else predictions_csv.classification_columns
+        return make(self.classes)
 
     @property
     def source_label_counts(self) -> dict[str, Counter]:
@@ -173,39 +191,49 @@ class AuditContext:
         self,
         cases: Sequence[Mapping[str, str]],
         probabilities: np.ndarray,
-        label: np.ndarray | None = None,
-        votes: np.ndarray | None = None,
-        has_prediction: np.ndarray | None = None,
+        targets: np.ndarray | None,
+        **predictions: np.ndarray,
     ) -> list[dict[str, Any]]:
         """Return rows as in `predictions.csv`.
 
         Args:
             cases: path, patient_id, source and label of n radiographs.
             probabilities: float [n, K].
-            label: int [n], index of the predicted class; None for the class of the highest probability.
-            votes: int [n, K]; None for one vote, for the predicted class.
-            has_prediction: bool [n]; None for all True.
+            targets: float [n, K], truth of the findings; None of a run with one label per radiograph.
+            **predictions: see `experiment_rows.make_label_rows` and `experiment_rows.make_finding_rows`.
         """
-        if label is None:
-            label = np.asarray(probabilities.argmax(1))
-        if votes is None:
-            votes = np.eye(len(self.classes), dtype=int)[label]
-        if has_prediction is None:
-            has_prediction = np.ones(len(cases), bool)
-        rows = []
-        for i, case in enumerate(cases):
-            status = predictions_csv.OK if has_prediction[i] else predictions_csv.NO_LUNGS_FOUND
-            row = {**case, "split": self.split, "status": status}
-            if has_prediction[i]:
-                row |= {f"probability_{name}": p for name, p in zip(self.classes, probabilities[i], strict=True)}
-                row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, votes[i], strict=True)}
-                row |= {"prediction": self.classes[label[i]], "confidence": probabilities[i, label[i]]}
-                row |= {"vote_fraction": votes[i, label[i]] / votes[i].sum()}
-            rows.append(row)
-        return rows
+        cases = [{**case, "split": self.split} for case in cases]
+        if targets is None:
+            return experiment_rows.make_label_rows(cases, self.classes, probabilities, **predictions)
+        return experiment_rows.make_finding_rows(cases, self.classes, targets, probabilities, **predictions)
+
+    def targets(self, radiographs: RadiographBatch) -> np.ndarray | None:
+        """Return the truth of the findings of n radiographs, float [n, K]; None of a run with one label each."""
+        return dataset.index_targets(radiographs, self.classes) if self.is_multi_label else None
+
+    def count_class(self, radiographs: RadiographBatch, name: str) -> int:
+        """Return the number of radiographs that are of a class, or have a finding."""
+        return int(self.has_class(radiographs, name).sum())
+
+    def has_class(self, radiographs: RadiographBatch, name: str) -> np.ndarray:
+        """Return which radiographs are of a class, or have a finding: bool [n]."""
+        targets = self.targets(radiographs)
+        if targets is None:
+            return np.array([label == name for label in radiographs.labels])
+        return targets[:, self.classes.index(name)] >= 0.5
+
+    def lacks_class(self, radiographs: RadiographBatch, name: str) -> np.ndarray:
+        """Return which radiographs are known not to be of a class, or not to have a finding: bool [n]."""
+        targets = self.targets(radiographs)
+        if targets is None:
+            return np.array([label != name for label in radiographs.labels])
+        values = targets[:, self.classes.index(name)]
+        return (values >= 0) & (values < 0.5)
 
     def _iter_records(self, split: str) -> Iterator[dict[str, Any]]:
-        return tfds_store.iter_records(self.run_config.data.dir, split)
+        for record in tfds_store.iter_records(self.run_config.data.dir, split):
+            label, known_findings = tfds_store.read_labels(record, self.run_config.data.label_map)
+            yield record | {"label": label, "findings": known_findings}
 
     @cached_property
     def _segmenter(self) -> LungSegmenter:
@@ -222,7 +250,8 @@ class AuditContext:
         chunk_lungs = []
         radiographs = dataset.open_split(self.run_config, split)
         for chunk, lungs in self._segmenter.segment_dataset(radiographs, split):
-            dataset.index_labels(chunk, self.classes)
+            if not self.is_multi_label:
+                dataset.index_labels(chunk, self.classes)
             masks = np.zeros(chunk.images.shape, bool) if lungs.masks is None else lungs.masks  # None: no segmenter
             chunk_lungs.append(probe.downsample_masks(masks, size))
             small_images = probe.downsample(chunk.images, size)

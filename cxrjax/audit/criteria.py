@@ -13,7 +13,8 @@ MIN_DECISIVE = 0.9  # lower bound of recall and specificity from which a shortcu
 MIN_FLIP_RATE = 0.5  # lower bound of the share of predictions that a marker flips: most of them
 MIN_AGREEMENT = 0.5  # share of the images in which a location must be the same to be reported: most of them
 MIN_DROP = 0.1  # drop of the probability of a class, when a location is occluded, from which it is reported
-MIN_TRANSFER = 0.5  # share of its accuracy that the probe network must keep in a source that is left out of training
+MIN_TRANSFER = 0.5  # share of its accuracy, or of its AUROC above chance, that the probe network must keep in a source
+# that is left out of training
 MIN_NETWORK_GAIN = 0.05  # AUROC above chance from which the audited network predicts a label outside the lungs
 MAX_DETECTABLE_LEAK = 0.2  # AUROC above chance: if only a larger leak is detectable, the verdict says so
 MIN_LEAK = 0.05  # lower bound of AUROC above chance that each network trained on shuffled labels reaches, for a leak
@@ -54,11 +55,25 @@ def is_caught(marker: Numbers) -> bool:
     return is_above(marker["flip_rate"], MIN_FLIP_RATE) and marker["place"]["hit_rate"] > MIN_AGREEMENT
 
 
-def collapses(left_out: Numbers, chance: Numbers) -> bool:
-    """Return whether the accuracy collapses in a source that was left out of training."""
-    accuracy = left_out["scores"]["accuracy"]
-    reference = left_out["reference"]["accuracy"]
-    return is_below(accuracy, max(MIN_TRANSFER * reference["value"], chance["accuracy"]))
+def transfer_metric(audit: Numbers) -> str:
+    """Return the metric by which a source that was left out of training is judged.
+
+    It is the accuracy of labels. Of several findings, most of which are rare, it is `HEADLINE`: a network that calls
+    none of them has a high accuracy.
+    """
+    return HEADLINE if audit.get("targets") == "multi" else "accuracy"
+
+
+def collapses(left_out: Numbers, audit: Numbers) -> bool:
+    """Return whether recognition collapses in a source that was left out of training."""
+    metric = transfer_metric(audit)
+    chance = audit["chance"][metric]
+    reference = left_out["reference"][metric]["value"]
+    if reference is None:
+        return False
+    if metric == HEADLINE:
+        return is_below(left_out["scores"][metric], chance + MIN_TRANSFER * max(reference - chance, 0))
+    return is_below(left_out["scores"][metric], max(MIN_TRANSFER * reference, chance))
 
 
 def leaks(shuffled: Sequence[Numbers], chance: Numbers) -> bool:

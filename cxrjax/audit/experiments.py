@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax import Array
 
-from cxrjax.audit import markers, metadata_baseline, metrics, perturbations
+from cxrjax.audit import left_out, markers, metadata_baseline, metadata_predictions, metrics, perturbations
 from cxrjax.audit.context import AuditContext, NotApplicableError, require_lungs
 from cxrjax.audit.perturbations import Perturbation
 from cxrjax.audit.probe import ProbeNetwork, perturb
 from cxrjax.data.batch import RadiographBatch, with_columns
-from cxrjax.metrics import baselines
+from cxrjax.ops import voting
 
 # Models of the experiments, as in audit.json
 METADATA_MODEL = "metadata"
@@ -56,16 +56,12 @@ class Experiment(NamedTuple):
 
 def _metadata_baseline(context: AuditContext, attributes: tuple[str, ...]) -> ExperimentResult:
     train, test = context.metadata
-    labels = np.array([context.classes.index(label) for label in context.train_labels])
     is_constant = all(len({features[name] for features in train}) == 1 for name in attributes)
-    if attributes == metadata_baseline.ATTRIBUTES["source"]:
-        sources = [features["source"] for features in test]
-        probabilities = baselines.source_probabilities(context.source_label_counts, sources, context.classes)
-    else:
-        probabilities = metadata_baseline.naive_bayes(train, labels, test, attributes, len(context.classes))
+    probabilities = metadata_predictions.predict(context, attributes)
     note = "the same for all radiographs of training, so that it cannot predict the label" if is_constant else ""
     cases = [{field: features[field] for field in metadata_baseline.ROW_FIELDS} for features in test]
-    return ExperimentResult(context.make_rows(cases, probabilities), note)
+    targets = context.record_targets[1] if context.is_multi_label else None
+    return ExperimentResult(context.make_rows(cases, probabilities, targets), note)
 
 
 def _train_probes(
@@ -128,7 +124,7 @@ def _probe(
     if not aurocs:
         return ExperimentResult(rows, note, repeat_rows=tuple(repeat_rows))
     best_class = max(aurocs, key=aurocs.__getitem__)
-    is_best = np.array([label == best_class for label in test.labels])
+    is_best = context.has_class(test, best_class)
     target = context.classes.index(best_class)
     place = markers.occlusion_peak(networks[0].predict, test.images[is_best], lungs[is_best], target)
     assert place is not None  # the best class has radiographs, since its AUROC is defined
@@ -156,14 +152,16 @@ def _audit_network(context: AuditContext, perturbation: Perturbation | None, hid
         images = perturb(perturbation, images, lungs, context.run_config.evaluation.batch_size)
     votes = model.predict(images, lungs, test.image_ids)
     has_prediction = np.asarray(lungs.any((1, 2)) | (not model.requires_segmentation))
-    rows = _make_rows(
-        context,
-        test,
-        np.asarray(votes.probabilities),
-        label=np.asarray(votes.label),
-        votes=np.asarray(votes.votes),
-        has_prediction=has_prediction,
-    )
+    predictions = {"votes": np.asarray(votes.votes), "has_prediction": has_prediction}
+    probabilities = np.asarray(votes.probabilities)
+    if context.is_multi_label:
+        num_patches = np.asarray(votes.num_patches)
+        rule = context.run_config.voting.aggregation
+        predictions["called"] = voting.find_positive(votes.votes, probabilities, num_patches, rule)
+        predictions["num_patches"] = num_patches
+    else:
+        predictions["label"] = np.asarray(votes.label)
+    rows = _make_rows(context, test, probabilities, **predictions)
     return ExperimentResult(rows, f"by {model.num_patches} patches a radiograph" if model.num_patches > 1 else "")
 
 
@@ -171,18 +169,16 @@ def _leave_source_out(context: AuditContext) -> ExperimentResult:
     train, _ = context.probe_train
     test, _ = context.probe_test
     sources = np.array(train.sources)
-    labels = np.array(train.labels)
     rows = []
     descriptions = []
-    for source in sorted(set(sources)):
-        other_labels = set(labels[sources != source])
-        test_rows = [i for i in range(len(test)) if test.sources[i] == source and test.labels[i] in other_labels]
-        if not test_rows or len(other_labels) < 2:
+    for source in sorted(set(train.sources)):
+        selected = left_out.select(context, source)
+        if selected is None:
             continue
         (network,), _, _ = _train_probes(context, None, False, np.flatnonzero(sources != source))
-        left_out = test.select(np.array(test_rows))
-        rows += _make_rows(context, left_out, network.predict(left_out.images))
-        descriptions.append(f"{', '.join(sorted(set(left_out.labels)))} of {source} ({len(test_rows)})")
+        part = test.select(selected.rows)
+        rows += _make_rows(context, part, network.predict(part.images), targets=selected.targets)
+        descriptions.append(selected.description)
     if not rows:
         raise NotApplicableError("no class comes from two sources of which one could be left out of training")
     return ExperimentResult(rows, f"trained without their source: {'; '.join(descriptions)}")
@@ -193,11 +189,11 @@ def _plant_marker(context: AuditContext, inside: bool) -> ExperimentResult:
     train, train_lungs = context.probe_train
     test, test_lungs = context.probe_test
     require_lungs(train_lungs, test_lungs)
-    target = max(context.classes, key=train.labels.count)
+    target = max(context.classes, key=lambda name: context.count_class(train, name))
     batch_size = context.probe_config.evaluation.batch_size
-    target_rows = np.flatnonzero([label == target for label in train.labels])
+    target_rows = np.flatnonzero(context.has_class(train, target))
     can_have_marker = test_lungs.any((1, 2)) | (not inside)
-    other_rows = np.flatnonzero(can_have_marker & np.array([label != target for label in test.labels]))
+    other_rows = np.flatnonzero(can_have_marker & context.lacks_class(test, target))
     if not len(other_rows):
         raise NotApplicableError("there is no radiograph of another class to put the mark on")
     marked_train = markers.add_markers(train, train_lungs, target_rows, inside, batch_size)
@@ -220,7 +216,11 @@ def _shuffle_labels(context: AuditContext, number: int) -> ExperimentResult:
     train, _ = context.probe_train
     test, _ = context.probe_test
     order = np.random.default_rng([context.probe_config.seed, number]).permutation(len(train))
-    shuffled = with_columns(train, labels=[train.labels[i] for i in order])
+    shuffled = with_columns(
+        train,
+        labels=[train.labels[i] for i in order],
+        findings=None if train.findings is None else [train.findings[i] for i in order],
+    )
     network = ProbeNetwork(context.probe_config, shuffled)
     return ExperimentResult(_make_rows(context, test, network.predict(test.images)))
 
@@ -255,12 +255,26 @@ def _reduce_resolution(images: Array | np.ndarray, _: Array | np.ndarray) -> Arr
 
 
 def _make_rows(
-    context: AuditContext, radiographs: RadiographBatch, probabilities: np.ndarray, **predictions: np.ndarray
+    context: AuditContext,
+    radiographs: RadiographBatch,
+    probabilities: np.ndarray,
+    targets: np.ndarray | None = None,
+    **predictions: np.ndarray,
 ) -> list[dict[str, Any]]:
-    """Return rows as in predictions.csv; for the last arguments, see `AuditContext.make_rows`."""
+    """Return rows as in predictions.csv.
+
+    Args:
+        context: inputs of the audit.
+        radiographs: n radiographs.
+        probabilities: float [n, K].
+        targets: truth of several findings, [n, K]; None for that of the radiographs.
+        **predictions: see `AuditContext.make_rows`.
+    """
     fields = zip(radiographs.paths, radiographs.patients, radiographs.sources, radiographs.labels, strict=True)
     cases = [dict(zip(metadata_baseline.ROW_FIELDS, values, strict=True)) for values in fields]
-    return context.make_rows(cases, probabilities, **predictions)
+    if targets is None:
+        targets = context.targets(radiographs)
+    return context.make_rows(cases, probabilities, targets, **predictions)
 
 
 def _on_images(

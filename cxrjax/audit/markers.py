@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrjax.audit import perturbations
+from cxrjax.audit.experiment_rows import lacks_class, predicts_class
 from cxrjax.data.batch import RadiographBatch, padded_batches, with_columns
 from cxrjax.metrics import bootstrap, confidence, prediction_arrays
 
@@ -97,7 +98,8 @@ def flip_rate(
 ) -> dict[str, Any]:
     """Compute the share of predictions that a marker flips to a class.
 
-    It is over the radiographs that are neither labeled nor, without the marker, predicted as that class.
+    It is over the radiographs that are neither labeled nor, without the marker, predicted as that class; of several
+    findings, over those that are known not to have the finding.
 
     Args:
         marked: rows of radiographs with the marker.
@@ -107,9 +109,11 @@ def flip_rate(
     Returns:
         {"value", "interval", "n"}.
     """
-    eligible = [row["label"] != target and row["prediction"] not in ("", target) for row in unmarked]
+    eligible = [
+        lacks_class(row, target) and row["prediction"] != "" and not predicts_class(row, target) for row in unmarked
+    ]
     flipped = np.array(
-        [is_eligible and row["prediction"] == target for is_eligible, row in zip(eligible, marked, strict=True)], float
+        [is_eligible and predicts_class(row, target) for is_eligible, row in zip(eligible, marked, strict=True)], float
     )
     patients = prediction_arrays.patients(marked)
     eligible = np.array(eligible, float)

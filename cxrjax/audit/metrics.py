@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from cxrjax.audit import finding_metrics
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import bootstrap, classification, confidence, intervals, prediction_arrays
 
@@ -23,9 +24,13 @@ Measure = Callable[[Rows, Sequence[str], NDArray], dict[str, Any]]
 def measure_predictions(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
     """Compute `METRICS`, and `CLASS_METRICS` of each class, under weightings [r, n] of n rows.
 
+    Of rows with several findings, the metrics are those of `finding_metrics`, and the classes are the findings.
+
     Returns:
         A tree for `cxrjax.metrics.confidence`.
     """
+    if predictions_csv.has_findings(rows[0]):
+        return _select_classes(finding_metrics.measure_predictions(rows, weights))
     truth = classification.index_labels([row["label"] for row in rows], classes)
     predicted = classification.index_predictions([row["prediction"] for row in rows], classes)
     probabilities = predictions_csv.probabilities(rows, classes)
@@ -37,18 +42,21 @@ def measure_baseline(rows: Rows, classes: Sequence[str], weights: NDArray) -> di
 
     See `classification.measure_baseline`, which also scores the source baseline beside a network.
     """
+    if predictions_csv.has_findings(rows[0]):
+        return _select_classes(finding_metrics.measure_baseline(rows, weights))
     truth = classification.index_labels([row["label"] for row in rows], classes)
     probabilities = predictions_csv.probabilities(rows, classes)
     return _select_metrics(classification.measure_baseline(truth, probabilities, classes, weights))
 
 
 def _select_metrics(tree: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "macro_f1": tree["macro"]["f1"],
-        "accuracy": tree["accuracy"],
-        "macro_auroc": tree["macro"]["auroc"],
-        "classes": {name: {key: scores[key] for key in CLASS_METRICS} for name, scores in tree["classes"].items()},
-    }
+    means = {"macro_f1": tree["macro"]["f1"], "accuracy": tree["accuracy"], "macro_auroc": tree["macro"]["auroc"]}
+    return _select_classes(means | {"classes": tree["classes"]})
+
+
+def _select_classes(tree: Mapping[str, Any]) -> dict[str, Any]:
+    classes = {name: {key: scores[key] for key in CLASS_METRICS} for name, scores in tree["classes"].items()}
+    return {**tree, "classes": classes}
 
 
 def measure_within_sources(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
@@ -64,7 +72,9 @@ def measure_within_sources(rows: Rows, classes: Sequence[str], weights: NDArray)
 
 
 def mixed_sources(rows: Rows) -> list[str]:
-    """Return the sources that have several labels."""
+    """Return the sources that have several labels; of several findings, see `finding_metrics.mixed_sources`."""
+    if rows and predictions_csv.has_findings(rows[0]):
+        return finding_metrics.mixed_sources(rows)
     pairs = {(row["source"], row["label"]) for row in rows}
     return sorted({source for source, label in pairs if (source, label) != min(p for p in pairs if p[0] == source)})
 

@@ -19,6 +19,7 @@ from cxrjax.data.batch import RadiographBatch, padded_batches
 from cxrjax.inference import inputs
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.models import from_config, registry, spec
+from cxrjax.ops import voting
 from cxrjax.runtime.progress import progress_bar
 from cxrjax.training import classification, train_step
 from cxrjax.training.trainer import DivergedError, Trainer
@@ -56,6 +57,7 @@ class ProbeNetwork:
             state = trainer.step(state, number)
         if not np.isfinite(float(state.loss_sum)):
             raise DivergedError("the loss of the audit's small network is no number; lower its learning rate")
+        self._targets = config.classifier.targets
         self._network = from_config.classifier(config)
         self._variables = jax.device_put(jax.device_get(train_step.eval_params(state)))
         self._batch_size = config.evaluation.batch_size
@@ -63,7 +65,7 @@ class ProbeNetwork:
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Return the probabilities float32 [n, K] of images uint8 [n, size, size]."""
         batches = [
-            np.asarray(_predict(self._network, self._variables, images[rows]))[:count]
+            np.asarray(_predict(self._network, self._targets, self._variables, images[rows]))[:count]
             for rows, count in padded_batches(len(images), self._batch_size)
         ]
         return np.concatenate(batches)
@@ -95,8 +97,8 @@ def downsample_masks(masks: np.ndarray, size: int) -> np.ndarray:
 _downsample = partial(jax.jit, static_argnames="size")(inputs.downsample)
 
 
-@partial(jax.jit, static_argnames="network")
-def _predict(network: spec.ModelSpec, variables: Any, images: Array) -> Array:
+@partial(jax.jit, static_argnames=("network", "targets"))
+def _predict(network: spec.ModelSpec, targets: str, variables: Any, images: Array) -> Array:
     folded, x = inputs.prepare(network, variables, inputs.to_float(images))
     features = registry.extract_features(network.module, folded, x)
-    return jax.nn.softmax(registry.apply_head(network.module, variables, features))
+    return voting.patch_probabilities(registry.apply_head(network.module, variables, features), targets)

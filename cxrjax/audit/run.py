@@ -10,7 +10,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ from typing import Any
 import jax
 
 from cxrjax import plotting
-from cxrjax.audit import fingerprint, formatting, markers, metrics, verdict
+from cxrjax.audit import finding_metrics, fingerprint, formatting, markers, metrics, verdict
 from cxrjax.audit.context import AuditContext, NotApplicableError
 from cxrjax.audit.experiments import EXPERIMENTS, Experiment, ExperimentResult
 from cxrjax.config import Config
 from cxrjax.evaluation import tables
 from cxrjax.io import json_file, predictions_csv
-from cxrjax.metrics import baselines, prediction_arrays
+from cxrjax.metrics import baselines, finding_arrays, prediction_arrays
 from cxrjax.runs import run_dir
 from cxrjax.runtime import atomic_files, compilation_cache, former_names, software, terminal
 
@@ -74,8 +74,7 @@ def _to_json(content: dict[str, Any]) -> bytes:
 def conclude(context: AuditContext, folder: Path) -> dict[str, Any]:
     """Return the content of audit.json, from the rows of the run and of the experiments in a folder."""
     rows = context.rows
-    labels = [row["label"] for row in rows]
-    chance = baselines.chance_level(context.train_labels, labels, context.classes)
+    chance = _chance_level(context)
     results = {
         experiment.name: (
             _read_result(former_names.find(folder, "experiments", experiment.name))
@@ -87,14 +86,15 @@ def conclude(context: AuditContext, folder: Path) -> dict[str, Any]:
     run_scores = metrics.compare(rows, None, rows, context.classes, chance)
     content = {
         "split": context.split,
+        **({"targets": "multi"} if context.is_multi_label else {}),
         "n": len(rows),
         **prediction_arrays.count_patients(rows),
         "scores": run_scores["scores"],
         "chance": chance,
         "shared_patients": len(context.shared_patients),
-        "labels": dict(sorted(Counter(labels).items())),
+        "labels": _count_labels(context),
         "selected_on_split": context.selected_on_split,
-        "sources": _count_sources(context.train_sources, context.train_labels),
+        "sources": _count_sources(context),
         "experiments": [_describe(experiment, results, context, chance) for experiment in EXPERIMENTS],
     }
     settings = {"probe_network": json.loads(context.probe_config.to_json()), "headline": metrics.HEADLINE}
@@ -144,7 +144,7 @@ def _run_experiment(experiment: Experiment, context: AuditContext, folder: Path)
     partial = folder / f".{experiment.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    columns = predictions_csv.classification_columns(context.classes)
+    columns = context.columns
     predictions_csv.write(partial / "predictions.csv", result.rows, columns)
     if result.rows_without_marker is not None:
         predictions_csv.write(partial / "without_marker.csv", result.rows_without_marker, columns)
@@ -211,8 +211,30 @@ def _describe(
     return entry | scores
 
 
-def _count_sources(sources: Sequence[str], labels: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Return the number of training radiographs of each label and source: label -> source -> count."""
+def _chance_level(context: AuditContext) -> dict[str, float]:
+    if context.is_multi_label:
+        return finding_metrics.chance_level(*context.record_targets)
+    return baselines.chance_level(context.train_labels, [row["label"] for row in context.rows], context.classes)
+
+
+def _count_labels(context: AuditContext) -> dict[str, int]:
+    """Return the number of radiographs of each label of the split; of several findings, of those that have each."""
+    if context.is_multi_label:
+        present = (context.record_targets[1] >= 0.5).sum(0)
+        return {name: int(count) for name, count in zip(context.classes, present, strict=True)}
+    return dict(sorted(Counter(row["label"] for row in context.rows).items()))
+
+
+def _count_sources(context: AuditContext) -> dict[str, Any]:
+    """Return the number of training radiographs of each label and source: label -> source -> count.
+
+    Of several findings, {finding: {source: [number without it, number with it]}}.
+    """
+    sources = context.train_sources
+    if context.is_multi_label:
+        by_source = finding_arrays.count_by_source(sources, context.record_targets[0], context.classes)
+        return {name: {source: counts[name] for source, counts in by_source.items()} for name in context.classes}
+    labels = context.train_labels
     counts = sorted(Counter(zip(labels, sources, strict=True)).items())
     return {
         label: {source: count for (pair_label, source), count in counts if pair_label == label}

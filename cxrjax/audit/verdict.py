@@ -31,7 +31,7 @@ def conclude(audit: Numbers) -> dict[str, Any]:
         *_unexplained(audit, by_name),
         *_box(by_name),
         *_content(by_name),
-        *_left_out_source(by_name, audit["chance"]),
+        *_left_out_source(by_name, audit),
         *_altered(audit, by_name),
         *_markers(by_name),
         *_shuffled_labels(audit),
@@ -178,20 +178,29 @@ def _box(by_name: Numbers) -> list[str]:
     ]
 
 
-def _left_out_source(by_name: Numbers, chance: Numbers) -> list[str]:
+def _left_out_source(by_name: Numbers, audit: Numbers) -> list[str]:
     left_out = by_name.get("leave_source_out")
-    if not left_out or not left_out["reference"]:
+    metric = criteria.transfer_metric(audit)
+    if not left_out or not left_out["reference"] or left_out["scores"][metric]["value"] is None:
         return []
-    accuracy = format_percent(left_out["scores"]["accuracy"])
-    reference = format_percent(left_out["reference"]["accuracy"])
-    sentence = (
-        "Of radiographs whose source is left out of training, and whose class is known from another, the small network "
-        f"recognizes {accuracy}, where it recognized {reference} with the source"
-    )
-    change = left_out["difference"]["accuracy"]
-    if criteria.is_below(change, 0) and not criteria.collapses(left_out, chance):
-        sentence += f": recognition falls by {format_percent(_negate(change))}"
-    return [f"{sentence}."]
+    score = left_out["scores"][metric]
+    reference = left_out["reference"][metric]
+    change = left_out["difference"][metric]
+    falls = criteria.is_below(change, 0) and not criteria.collapses(left_out, audit)
+    if metric == HEADLINE:
+        sentence = (
+            f"On radiographs whose source is left out of training the small network reaches {format_ci(score)}, where "
+            f"it reached {format_ci(reference)} with the source"
+        )
+        fall = f": the score falls by {format_ci(_negate(change))}"
+    else:
+        sentence = (
+            "Of radiographs whose source is left out of training, and whose class is known from another, the small "
+            f"network recognizes {format_percent(score)}, where it recognized {format_percent(reference)} with the "
+            "source"
+        )
+        fall = f": recognition falls by {format_percent(_negate(change))}"
+    return [f"{sentence}{fall if falls else ''}."]
 
 
 def _altered(audit: Numbers, by_name: Numbers) -> list[str]:
@@ -260,7 +269,8 @@ def _unsupported_claims(audit: Numbers, by_name: Numbers) -> list[tuple[str, str
         reason = f"all radiographs come from one source, {min(all_sources)}"
         claims.append(("any claim of how the network does elsewhere", reason))
     else:
-        claims += _inseparable(audit["sources"])
+        is_multi_label = audit.get("targets") == "multi"
+        claims += _inseparable_findings(audit["sources"]) if is_multi_label else _inseparable(audit["sources"])
     for name in ("source", "metadata") if len(all_sources) > 1 else ():
         if classes := criteria.decided(by_name.get(name)):
             reason = f"knowing the {_sufficient(by_name[name], classes)}"
@@ -274,10 +284,30 @@ def _unsupported_claims(audit: Numbers, by_name: Numbers) -> list[tuple[str, str
     if audit.get("shared_patients", 0):
         claims.append(("any score, on patients that the network has not seen", "patients of training are in the split"))
     left_out = by_name.get("leave_source_out")
-    if left_out and left_out["reference"] and criteria.collapses(left_out, audit["chance"]):
-        reason = f"the small network recognizes {format_percent(left_out['scores']['accuracy'])}"
+    if left_out and left_out["reference"] and criteria.collapses(left_out, audit):
+        metric = criteria.transfer_metric(audit)
+        score = left_out["scores"][metric]
+        reached = f"reaches {format_ci(score)}" if metric == HEADLINE else f"recognizes {format_percent(score)}"
+        reason = f"the small network {reached}"
         claims.append(("that a class is recognized in a source that was not trained on", reason))
     return claims
+
+
+def _inseparable_findings(sources: Mapping[str, Mapping[str, Sequence[int]]]) -> list[tuple[str, str]]:
+    """Return the claim on the findings that no source has both with and without, with its reason; [] without any.
+
+    Args:
+        sources: finding -> source -> [number of radiographs without it, number with it].
+    """
+    names = [
+        name
+        for name, counts in sources.items()
+        if any(present for _, present in counts.values()) and not any(all(pair) for pair in counts.values())
+    ]
+    if not names:
+        return []
+    claim = f"that anything but the source distinguishes radiographs with {join_labels(names)} from those without"
+    return [(claim, "no source has radiographs with and without")]
 
 
 def _inseparable(sources: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str]]:

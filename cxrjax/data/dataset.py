@@ -320,16 +320,28 @@ def index_labels(radiographs: RadiographBatch | RadiographDataset, classes: tupl
 def index_targets(
     radiographs: RadiographBatch | RadiographDataset, classes: tuple[str, ...]
 ) -> Float32[np.ndarray, "n {len(classes)}"]:
-    """Return what is known of each finding: 0..1, -1 if uncertain, or NaN if unknown (see `cxrjax.io.findings`).
+    """Return what is known of each finding: 0..1, -1 if uncertain, or NaN if unknown; see `tabulate_targets`."""
+    return tabulate_targets(radiographs.findings, radiographs.labels, classes)
+
+
+def tabulate_targets(
+    known_findings: Sequence[findings.Findings] | None, labels: Sequence[str], classes: tuple[str, ...]
+) -> Float32[np.ndarray, "n {len(classes)}"]:
+    """Return the table of `cxrjax.io.findings` of n radiographs.
 
     In a data set of one label per radiograph, the findings that the label names ("Atelectasis|Effusion") are positive
     and all others negative; without a label, all are unknown.
+
+    Args:
+        known_findings: findings of each radiograph; None of a data set with labels alone.
+        labels: label of each radiograph.
+        classes: names of the findings.
     """
-    if radiographs.findings is not None:
-        return findings.to_targets(radiographs.findings, classes)
-    rows = [findings.from_label(label) for label in radiographs.labels]
+    if known_findings is not None:
+        return findings.to_targets(known_findings, classes)
+    rows = [findings.from_label(label) for label in labels]
     targets = findings.to_targets(rows, classes, missing=findings.NEGATIVE)
-    targets[[not label for label in radiographs.labels]] = findings.UNKNOWN
+    targets[[not label for label in labels]] = findings.UNKNOWN
     return targets
 
 

@@ -1,0 +1,113 @@
+"""Scores of controls over several findings: by hand, beside chance, and what a mark turns."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, roc_auc_score
+
+from cxrjax.audit import answers, criteria, experiment_rows, finding_metrics, markers, metrics, verdict
+
+NAMES = ("Effusion", "Edema")
+NAN = np.nan
+
+
+def make(targets, probabilities, sources=None, **predictions):
+    sources = sources or ["s"] * len(targets)
+    cases = [
+        {"path": f"{i}.png", "patient_id": f"p{i}", "source": source, "label": ""} for i, source in enumerate(sources)
+    ]
+    return experiment_rows.make_finding_rows(
+        cases, NAMES, np.array(targets, float), np.array(probabilities), **predictions
+    )
+
+
+def draw(seed, skill, n=200):
+    rng = np.random.default_rng(seed)
+    truth = np.random.default_rng(7).choice([0.0, 1.0, -1.0, NAN], (n, 2), p=[0.5, 0.3, 0.1, 0.1])
+    logits = rng.normal(size=(n, 2)) + skill * (np.nan_to_num(truth) == 1)
+    return make(truth, 1 / (1 + np.exp(-logits)), sources=["ab"[i % 2] for i in range(n)])
+
+
+def known(rows, name):
+    rows = [row for row in rows if row[f"target_{name}"] >= 0]
+    return [row[f"target_{name}"] for row in rows], [row[f"probability_{name}"] for row in rows]
+
+
+def test_accuracy_and_f1_by_hand():
+    rows = make([[1, 0], [0, -1], [1, 1], [0, NAN]], [[0.9, 0.6], [0.2, 0.9], [0.3, 0.8], [0.1, 0.1]])
+    scores = metrics.measure_predictions(rows, NAMES, np.ones((1, 4)))
+    assert scores["accuracy"].value[0] == pytest.approx((3 / 4 + 1 / 2) / 2)
+    assert scores["macro_f1"].value[0] == pytest.approx((2 / 3 + 2 / 3) / 2)
+    assert scores["classes"]["Edema"]["support"][0] == 1
+
+
+def test_a_share_is_of_the_macro_auroc_above_chance_over_known_entries():
+    run = draw(0, 2.0)
+    control = draw(1, 1.0)
+    chance = {"macro_f1": 0.3, "accuracy": 0.6, "macro_auroc": 0.5}
+    result = metrics.compare(control[::-1], run, run, NAMES, chance)
+    expected = [np.mean([roc_auc_score(*known(rows, name)) for name in NAMES]) for rows in (run, control)]
+    assert result["scores"]["macro_auroc"]["value"] == pytest.approx(expected[1])
+    assert result["share"]["value"] == pytest.approx((expected[1] - 0.5) / (expected[0] - 0.5))
+    effusion = result["classes"]["Effusion"]["auroc"]
+    assert effusion["value"] == pytest.approx(roc_auc_score(*known(control, "Effusion")))
+    assert effusion["interval"][0] < effusion["value"] < effusion["interval"][1]
+
+
+def test_chance_is_what_a_guesser_reaches_who_saw_no_radiograph():
+    rng = np.random.default_rng(0)
+    train = (rng.random((4000, 2)) < [0.3, 0.8]).astype(float)
+    test = (rng.random((4000, 2)) < [0.4, 0.6]).astype(float)
+    test[:5] = [[-1, NAN]] * 5
+    chance = finding_metrics.chance_level(train, test)
+    drawn = [f1_score(test[5:, 0], rng.random(3995) < train[:, 0].mean()) for _ in range(50)]
+    always = f1_score(test[5:, 1], np.ones(3995))
+    assert chance["macro_f1"] == pytest.approx((np.mean(drawn) + always) / 2, abs=0.01)
+    assert chance["accuracy"] == pytest.approx((0.6 + 0.6) / 2, abs=0.03)
+
+
+def test_metadata_is_scored_as_high_as_it_can_be():
+    """Probabilities below 0.5 call nothing; drawn by their probability, they still find some."""
+    rows = make([[1, 1], [0, 1], [1, 0], [0, 0]] * 10, [[0.4, 0.5]] * 40)
+    scores = metrics.measure_baseline(rows, NAMES, np.ones((1, 40)))
+    assert scores["classes"]["Effusion"]["f1"].value[0] == pytest.approx(2 * 0.5 * 0.4 / 0.9)
+    assert metrics.measure_predictions(rows, NAMES, np.ones((1, 40)))["classes"]["Effusion"]["f1"].value[0] == 0
+
+
+def test_sources_are_mixed_where_a_finding_is_both():
+    targets = [[1, NAN], [0, NAN], [1, -1], [1, 0]]
+    assert metrics.mixed_sources(make(targets, [[0.5, 0.5]] * 4, ["a", "a", "b", "b"])) == ["a"]
+
+
+def test_flips_are_of_radiographs_known_to_lack_the_finding():
+    """The 1st has the finding, the 2nd may have it, the 3rd was predicted to have it: of the last two one is flipped."""
+    targets = [[1, 0], [-1, 0], [0, 0], [0, 0], [0, 1]]
+    unmarked = make(targets, [[0.1, 0.1], [0.1, 0.1], [0.9, 0.1], [0.1, 0.9], [0.2, 0.1]])
+    marked = make(targets, [[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.9, 0.9], [0.2, 0.1]])
+    assert markers.flip_rate(marked, unmarked, "Effusion")["value"] == 0.5
+
+
+def test_a_finding_that_every_source_has_always_or_never_cannot_be_told_from_it():
+    sources = {
+        "Effusion": {"a": [10, 0], "b": [0, 10]},
+        "Edema": {"a": [5, 5], "b": [0, 10]},
+        "Hernia": {"a": [10, 0], "b": [5, 0]},
+    }
+    claims = verdict._inseparable_findings(sources)
+    assert len(claims) == 1
+    assert "Effusion" in claims[0][0] and "Edema" not in claims[0][0] and "Hernia" not in claims[0][0]
+
+
+def test_a_source_left_out_is_judged_by_auroc():
+    """Of 0.4 above chance with the source, 0.08 is left without it: less than half."""
+
+    def number(value):
+        return {"value": value, "interval": [value - 0.05, value + 0.05], "n": 100}
+
+    entry = {"scores": {"macro_auroc": number(0.58)}, "reference": {"macro_auroc": number(0.9)}}
+    entry |= {"difference": {"macro_auroc": number(-0.32)}, "note": ""}
+    audit = {"targets": "multi", "chance": {"macro_auroc": 0.5, "accuracy": 0.9}}
+    assert criteria.collapses(entry, audit)
+    answer = answers._answer_left_out(entry, audit)
+    assert answer.answer == answers.NO and "0.58" in answer.figure
+    entry["scores"]["macro_auroc"] = number(0.8)
+    assert not criteria.collapses(entry, audit)
