@@ -9,7 +9,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -402,19 +401,18 @@ def test_published_weights_have_a_new_head_where_theirs_does_not_fit(tmp_path, m
         cx.models.create("resnet6", 3, pretrained=tmp_path / "nothing.safetensors")
 
 
-def test_the_python_of_the_readme_runs(workplace, monkeypatch):
+def test_the_python_of_the_guides_runs(workplace, monkeypatch):
     monkeypatch.setitem(registry.BACKBONES, "resnet18", registry.BackboneEntry(partial(ResNet, stages=(1,), width=8)))
     _, variables = cx.models.create("resnet18", 4, channels=3)
     safetensors.numpy.save_file(state_dict.to_state_dict("resnet18", variables), "weights.safetensors")
-    shutil.copytree("runs/findings", "runs/phantom_classify")  # the names of `make demo`
-    Path("runs/first_look/radiographs").mkdir(parents=True)
-    shutil.copy("patient.png", "runs/first_look/radiographs/phantom_bacterial.png")
-    text = (Path(__file__).parents[1] / "README.md").read_text()
-    five_lines = re.search(r"## Five lines of Python\n\n((?: {4}.*\n|\n)+)", text)[1]
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert "cx.load" in five_lines and blocks
-    for block in (textwrap.dedent(five_lines), *blocks):
-        exec(block, {})
+    shutil.copytree("runs/findings", "runs/phantom_classify")  # the names of the tutorial
+    shutil.copytree("runs/findings", "RUN")
+    guides = Path(__file__).parents[1] / "docs" / "how_to"
+    for name in ("weights.md", "predict.md"):
+        blocks = re.findall(r"```python\n(.*?)```", (guides / name).read_text(encoding="utf-8"), re.DOTALL)
+        assert blocks
+        for block in blocks:
+            exec(block, {})
     assert cx.load("runs/decayed").predict("patient.png").label
 
 
