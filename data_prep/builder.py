@@ -150,9 +150,10 @@ class Builder(FileReaderBuilder, skip_registration=True):
         counts = sum((Counter(result.counts) for _, result in nonempty), Counter())
         self.report["counts"][split] = dict(sorted(counts.items()))
         skipped_ids = {entry["name"] for entry in skipped}
-        self.report["patients_known"][split] = remarks.count_patients(
-            record for record in self._plan[split] if record.id not in skipped_ids
-        )
+        stored = [record for record in self._plan[split] if record.id not in skipped_ids]
+        self.report["patients_known"][split] = remarks.count_patients(stored)
+        if self._has_findings:
+            self.report.setdefault("findings", {})[split] = remarks.count_findings(stored)
         return tfds.core.SplitInfo(
             name=split,
             shard_lengths=[sum(result.counts.values()) for _, result in nonempty],

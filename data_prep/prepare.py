@@ -170,6 +170,8 @@ def _summarize(report: dict[str, Any], folder: Path) -> str:
     parts = []
     for split, labels in report["counts"].items():
         by_label = ", ".join(f"{label or 'unlabelled'} {count}" for label, count in labels.items())
+        if findings_of_split := report.get("findings", {}).get(split):
+            by_label = ", ".join(f"{name} {values['positive']}" for name, values in findings_of_split.items())
         parts.append(f"{split} {sum(labels.values())} ({by_label})")
     for key, description in (("skipped", "skipped"), ("duplicates", "pairs of near-duplicates")):
         if report.get(key):

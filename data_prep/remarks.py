@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from cxrjax.io import findings
 from data_prep.collections.patients import STUDY, is_pseudonym
 from data_prep.record import Record
 
@@ -26,14 +27,36 @@ def count_patients(records: Iterable[Record]) -> dict[str, int]:
     return {"radiographs": len(records), "patients": len(patients), "by_study": by_study, "without": without}
 
 
+def count_findings(records: Sequence[Record]) -> dict[str, dict[str, int]]:
+    """Count what is known of each finding: finding -> {"positive", "negative", "uncertain", "unknown"}.
+
+    A soft label of at least 0.5 is positive. Findings are in the order in which the radiographs name them.
+    """
+    counts = {}
+    for name in dict.fromkeys(name for record in records for name in record.findings):
+        values = [record.findings[name] for record in records if name in record.findings]
+        counts[name] = {
+            "positive": sum(value >= 0.5 for value in values),
+            "negative": sum(0 <= value < 0.5 for value in values),
+            "uncertain": values.count(findings.UNCERTAIN),
+            "unknown": len(records) - len(values),
+        }
+    return counts
+
+
 def describe(report: Mapping[str, Any], expected_splits: Sequence[str]) -> list[str]:
     """Return sentences about problems for training or evaluation, the one about unknown patients last.
 
     Args:
-        report: "counts" and "patients_known" of a preparation.
+        report: "counts", "patients_known" and, of several findings, "findings" of a preparation.
         expected_splits: splits that should not be empty if there is a split train.
     """
     counts = report["counts"]
+    if "findings" in report:
+        counts = {
+            split: {name: values["positive"] for name, values in by_name.items()}
+            for split, by_name in report["findings"].items()
+        }
     remarks = []
     if "train" in counts:
         missing = [split for split in expected_splits if split not in counts]

@@ -1,4 +1,4 @@
-"""Assign radiographs to splits: by patient, stratified by label and source, reproducible from a seed.
+"""Assign radiographs to splits: by patient, stratified by label or findings and source, reproducible from a seed.
 
 All radiographs of a patient are in one split; a radiograph without a patient counts as a patient of its own.
 """
@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cxrjax.io import csv_text
+from data_prep import stratify
 from data_prep.collections.cells import read_patient, read_split
 from data_prep.collections.patients import is_pseudonym
 from data_prep.record import PreparationError, Record, SkippedRecord, SplitPlan
@@ -27,7 +28,8 @@ def assign_splits(records: Sequence[Record], ratios: Mapping[str, float], seed: 
     In each stratum (a label of a source), the patients are ordered by a hash of the seed and their names, and the
     radiographs in that order are divided into one range per split. A patient is assigned to the split whose range
     contains the middle one of the patient's radiographs. Because names are hashed, adding or removing a patient moves
-    few others.
+    few others. Radiographs with several findings are divided by `stratify.stratify` instead, which keeps the share of
+    each finding and source.
 
     Args:
         records: the radiographs; the `split` of a record, if set, is that of its patient.
@@ -44,6 +46,8 @@ def assign_splits(records: Sequence[Record], ratios: Mapping[str, float], seed: 
     for record in records:
         patients[_patient_name(record)].append(record)
     allowed_splits = {name: _allowed_splits(name, group) for name, group in patients.items()}
+    if any(record.findings for record in records):
+        return _make_plan(records, _stratify_findings(patients, allowed_splits, ratios, seed), ratios)
     frequency = Counter((record.label, record.source) for record in records)
     strata: dict[tuple, list[str]] = defaultdict(list)
     for name, group in patients.items():
@@ -55,6 +59,30 @@ def assign_splits(records: Sequence[Record], ratios: Mapping[str, float], seed: 
         sizes = {key: len(patients[name]) for key, name in names_by_key.items()}
         assigned = _divide(sizes, _restrict(ratios, allowed), seed)
         split_of |= {names_by_key[key]: split for key, split in assigned.items()}
+    return _make_plan(records, split_of, ratios)
+
+
+def _stratify_findings(
+    patients: Mapping[str, Sequence[Record]],
+    allowed_splits: Mapping[str, tuple[str, ...]],
+    ratios: Mapping[str, float],
+    seed: int,
+) -> dict[str, str]:
+    """Return the split of each patient, by `stratify.stratify` where a patient may be in several splits."""
+    split_of: dict[str, str] = {}
+    for allowed in sorted(set(allowed_splits.values())):
+        names_by_key = {
+            _hash_key(name, records): name for name, records in patients.items() if allowed_splits[name] == allowed
+        }
+        shares = _restrict(ratios, allowed)
+        members = {key: patients[name] for key, name in names_by_key.items()}
+        assigned = stratify.stratify(members, shares, seed)
+        split_of |= {names_by_key[key]: split for key, split in assigned.items()}
+    return split_of
+
+
+def _make_plan(records: Sequence[Record], split_of: Mapping[str, str], ratios: Mapping[str, float]) -> SplitPlan:
+    """Return the radiographs of each nonempty split, in the order of `records`."""
     plan: SplitPlan = {split: [] for split in [*ratios, *sorted(set(split_of.values()) - set(ratios))]}
     for record in records:
         plan[split_of[_patient_name(record)]].append(record)

@@ -1,5 +1,7 @@
 """Draw one phantom: a synthetic radiograph with known anatomy and lesions."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -42,12 +44,33 @@ def draw(label: str, rng: np.random.Generator, size: int = 512, is_child: bool |
     """
     if label not in LABELS:
         raise ValueError(f"label {label!r} is unknown, must be one of {', '.join(LABELS)}")
+    return draw_patient(partial(fill_air, label), rng, size, is_child)
+
+
+def draw_patient(
+    fill: Callable[[np.ndarray, np.random.Generator], np.ndarray],
+    rng: np.random.Generator,
+    size: int = 512,
+    is_child: bool | None = None,
+) -> Phantom:
+    """Draw one patient with any findings.
+
+    Args:
+        fill: (label map of structures, random generator) -> fraction of the air that the findings fill, see
+            `findings.fill_air`.
+        rng: random generator, see `draw`.
+        size: side of the square image in pixels, at least `MIN_SIZE`.
+        is_child: whether the patient is a child; None for a child in a fifth of the cases.
+
+    Raises:
+        ValueError: the size is too small.
+    """
     if size < MIN_SIZE:
         raise ValueError(f"a phantom of {size} pixels is too small, must have at least {MIN_SIZE}")
     anatomy_rng, tissue_rng, finding_rng, overlay_rng, exposure_rng = rng.spawn(5)
     anatomy = draw_anatomy(anatomy_rng, is_child)
     chest = render_chest(anatomy, tissue_rng, size)
-    finding = chest.air * fill_air(label, chest.structures, finding_rng)
+    finding = chest.air * fill(chest.structures, finding_rng)
     attenuation = add_devices(chest.attenuation + finding, anatomy, overlay_rng)
     return Phantom(
         pixels=add_marks(expose(attenuation, exposure_rng), anatomy, overlay_rng),

@@ -55,7 +55,12 @@ def fill_air(label: str, structures: np.ndarray, rng: np.random.Generator) -> np
         return np.zeros(structures.shape, np.float32)
     coordinates = LungCoordinates(structures)
     draw = {"bacterial": _bacterial, "tuberculosis": _tuberculosis, "viral": _viral, "covid19": _covid19}[label]
-    filled = np.clip(draw(coordinates, rng), 0, 0.95).astype(np.float32) * coordinates.lungs
+    return limit_to_lungs(draw(coordinates, rng), coordinates)
+
+
+def limit_to_lungs(filled: np.ndarray, coordinates: LungCoordinates) -> np.ndarray:
+    """Return the fraction of the air that a drawn finding fills, as `fill_air` returns it."""
+    filled = np.clip(filled, 0, 0.95).astype(np.float32) * coordinates.lungs
     # The air map fades over a few pixels beyond the outline, so the filled region is dilated by the same distance.
     kernel = np.ones((2 * int(0.008 * coordinates.size) + 1,) * 2, np.uint8)
     return np.where(coordinates.lungs, filled, cv2.dilate(filled, kernel))
