@@ -6,7 +6,8 @@ and for each VARIANT, quarter, half and full, in this order:
 python -m cxrjax.main --config=configs/lungs.py:VARIANT --workdir=runs/lungs_VARIANT
 Radiographs and masks: JSRT (heart, left and right lung), OpenIST (lungs), V7 Labs (lungs of children and of patients
 with COVID-19, with the part behind the heart). Training begins at a quarter of the final side, where a step costs a
-sixteenth. Numbers are ours, chosen on the validation split.
+sixteenth. Numbers are ours, chosen on the validation split. On it, `half` reached a Dice coefficient of the lungs of
+0.955, `full` after its single epoch 0.934: at the size of the paper the network needs more epochs than a CPU allows.
 """
 
 from ml_collections import ConfigDict
