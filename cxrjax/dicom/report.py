@@ -78,7 +78,9 @@ def _describe_radiograph(
     measurements += _measure(codes.LUNG_CONFIDENCE, prediction.lung_confidence, codes.NO_UNITS)
     measurements += _measure(codes.CONFIDENCE, prediction.confidence, codes.NO_UNITS)
     answers = []
-    if prediction.votes:
+    if prediction.num_patches is not None:
+        measurements += _measure(codes.NUM_PATCHES, prediction.num_patches, codes.PATCHES)
+    elif prediction.votes:
         label = codes.NO_LABEL if prediction.label is None else codes.of_class(prediction.label)
         answers.append(hd.sr.QualitativeEvaluation(codes.LABEL, label))
     if prediction.decision:
@@ -130,14 +132,19 @@ def _describe_structure(
 def _describe_class(
     prediction: "Prediction", name: str, source: Source, identity: Identity
 ) -> hd.sr.MeasurementsAndQualitativeEvaluations:
-    """Return the votes and the probability of a class."""
+    """Return the votes and the probability of a class or a finding, and whether the finding is predicted."""
     measurements = _measure(codes.VOTES, prediction.votes[name], codes.PATCHES)
     measurements += _measure(codes.PROBABILITY, prediction.probabilities[name], codes.NO_UNITS)
+    answers = []
+    if name in prediction.findings:
+        answer = codes.YES if prediction.findings[name] else codes.NO
+        answers.append(hd.sr.QualitativeEvaluation(codes.PREDICTED, answer))
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_track(identity, f"class {name}"),
         finding_type=codes.of_class(name),
         algorithm_id=_describe_algorithm(prediction, identity),
         measurements=measurements,
+        qualitative_evaluations=answers,
         source_images=[_refer_to(source)],
     )
 
@@ -158,8 +165,8 @@ def _describe_algorithm(prediction: "Prediction", identity: Identity) -> hd.sr.A
     info = prediction.model_info
     parameters = [f"weights SHA-256 {identity.weights_sha256}", f"networks {', '.join(info.architectures)}"]
     parameters.append(f"training step {info.step}")
-    if info.temperature != 1:
-        parameters.append(f"temperature of the probabilities {info.temperature:.6g}")
+    if info.calibration:
+        parameters.append(codes.clean(f"temperature of the probabilities {info.calibration}"))
     return hd.sr.AlgorithmIdentification(
         name=f"cxrjax ({identity.purpose})", version=identity.version, parameters=parameters
     )

@@ -78,7 +78,7 @@ def _identify(prediction: "Prediction", source: Source, *, deidentify: bool) -> 
     from cxrjax.dicom.identity import Identity
 
     info = prediction.model_info
-    settings = (repr(info.temperature), str(prediction.saliency_label), prediction.reason, str(deidentify))
+    settings = (info.calibration, str(prediction.saliency_label), prediction.reason, str(deidentify))
     key = "\n".join((source.original, info.weights_sha256, info.version, *settings))
     return Identity(key, info.version, info.weights_sha256)
 

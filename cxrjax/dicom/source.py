@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pydicom
+from pydicom import config
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 
@@ -103,7 +104,7 @@ def read_source(path: str | os.PathLike[str]) -> pydicom.Dataset:
     name = Path(path).name
     try:
         limits = current()
-        data = reader.read_bytes(path, limits)
+        data = reader.read_bytes(os.fspath(path), limits)
         if not (is_dicom(data) or may_be_bare_dicom(data)):
             raise DicomResultError("is not a DICOM file, so that it has no study for DICOM results", name)
         return read_dataset(data, TAGS, limits)[0]
@@ -181,4 +182,4 @@ def _set_text(dataset: pydicom.Dataset, keyword: str, text: str) -> None:
     """Set an element without pydicom's validation, whose warnings quote the value."""
     tag = tag_for_keyword(keyword)
     assert tag is not None
-    dataset.add(DataElement(tag, dictionary_VR(keyword), text, validation_mode=pydicom.config.IGNORE))
+    dataset.add(DataElement(tag, dictionary_VR(keyword), text, validation_mode=config.IGNORE))

@@ -1,7 +1,7 @@
 """Prediction of labels, with votes and saliency maps, by the run of a classifier."""
 
 from collections.abc import Callable, Iterator
-from functools import cached_property, partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -29,6 +29,7 @@ class LabelPredictor:
         self.has_ood_detector = run.fitted.ood_detector is not None
         self.notice = run.notice
         self._run = run
+        self._describe = cache(run.describe)
         self._batch_size = batch_size
         self._runner = BatchRunner(self._build)
 
@@ -36,10 +37,10 @@ class LabelPredictor:
         """Return an iterator over the predictions for radiographs uint8 [n, S, S], in order."""
         return self._runner.run(images, batch.hash_images(images), batch_size or self._batch_size)
 
-    @cached_property
+    @property
     def model_info(self) -> ModelInfo:
         """The identity of the model."""
-        return self._run.describe()
+        return self._describe()
 
     def to_row(self, result: pipeline.Prediction) -> dict[str, Any]:
         """Return the cells of `predictions.csv`."""

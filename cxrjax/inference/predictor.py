@@ -34,7 +34,11 @@ class Predictor(Protocol):
     has_segmenter: bool
     has_ood_detector: bool
     notice: str  # see `cxrjax.runs.notice`
-    model_info: ModelInfo
+
+    @property
+    def model_info(self) -> ModelInfo:
+        """The identity of the model."""
+        ...
 
     def predict(self, images: np.ndarray, batch_size: int | None = None) -> Iterator[Any]:
         """Return an iterator over the results of radiographs, in order.

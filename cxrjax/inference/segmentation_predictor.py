@@ -1,7 +1,7 @@
 """Prediction of the lung mask by the run of a segmenter."""
 
 from collections.abc import Callable, Iterator
-from functools import cached_property, partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ class SegmentationPredictor:
         self.step = run.step
         self.notice = run.notice
         self._run = run
+        self._describe = cache(run.describe)
         self._batch_size = batch_size
         self._runner = BatchRunner(self._build)
 
@@ -34,10 +35,10 @@ class SegmentationPredictor:
         image_ids = np.zeros(len(images), np.uint32)  # nothing is drawn at random
         return self._runner.run(images, image_ids, batch_size or self._batch_size)
 
-    @cached_property
+    @property
     def model_info(self) -> ModelInfo:
         """The identity of the model."""
-        return self._run.describe()
+        return self._describe()
 
     def to_row(self, result: pipeline.LungSegmentation) -> dict[str, Any]:
         """Return the cells of `predictions.csv`."""

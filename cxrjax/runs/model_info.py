@@ -19,7 +19,7 @@ class ModelInfo(NamedTuple):
         weights_sha256: of the parameters of the networks, see `hash_weights`.
         step: training step of the networks.
         architectures: of the networks, such as ("fc_densenet56", "resnet18"); the segmenter is the first.
-        temperature: by which the logits were divided; 1 if the probabilities are not calibrated.
+        temperature: by which the logits were divided, of several findings by finding; 1 if they were not.
     """
 
     version: str
@@ -27,6 +27,13 @@ class ModelInfo(NamedTuple):
     step: int
     architectures: tuple[str, ...]
     temperature: float | Mapping[str, float] = 1.0
+
+    @property
+    def calibration(self) -> str:
+        """The temperature in words; "" if the probabilities are not calibrated."""
+        if isinstance(self.temperature, Mapping):
+            return ", ".join(f"{name} {value:.6g}" for name, value in self.temperature.items())
+        return "" if self.temperature == 1 else f"{self.temperature:.6g}"
 
 
 def describe(

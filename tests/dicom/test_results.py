@@ -113,6 +113,22 @@ def test_the_report_has_the_numbers_of_the_prediction(model, tmp_path):
     assert report.VerificationFlag == "UNVERIFIED"
 
 
+def test_the_report_says_of_each_of_several_findings_whether_it_is_predicted(model, tmp_path):
+    path = tmp_path / "a.dcm"
+    chest.save_chest(path)
+    info = model.predict(path).model_info._replace(temperature={"viral": 1.25})
+    several = replace(
+        model.predict(path), label="viral", findings={"normal": False, "viral": True}, num_patches=10, model_info=info
+    )
+    content = hd.sr.ComprehensiveSR.from_dataset(several.to_dicom(path)[2]).content
+    whole, *groups = content.get_image_measurement_groups()
+    answers = [[answer.value.meaning for answer in group.get_qualitative_evaluations()] for group in groups]
+    assert answers == [["No"], ["Yes"]]
+    assert [answer.name.value for answer in whole.get_qualitative_evaluations()] == ["ood"]
+    assert ("num_patches", 10) in [(m.name.value, m.value) for m in whole.get_measurements()]
+    assert "temperature of the probabilities viral 1.25" in list_text(several.to_dicom(path)[2])
+
+
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
 @pytest.mark.parametrize("deidentify", [False, True])
 def test_dciodvfy_finds_no_error(model, tmp_path, deidentify):

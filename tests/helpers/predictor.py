@@ -31,6 +31,9 @@ class StandIn:
     def to_row(self, result):
         return {"status": "ok", "reason": "", "lung_confidence": result.mean}
 
+    def findings(self, result):
+        return {}
+
     def decision(self, result):
         return ""
 
