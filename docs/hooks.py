@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COPIES = {
     "project/CHANGELOG.md": "CHANGELOG.md",
     "project/CONTRIBUTING.md": "CONTRIBUTING.md",
+    "project/SECURITY.md": "SECURITY.md",
     "reference/findings-demo.md": "cxrjax/weights/findings-demo.md",
     "reference/lungs.md": "cxrjax/weights/lungs.md",
     "results/COVERAGE.md": "benchmarks/COVERAGE.md",

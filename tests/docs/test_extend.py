@@ -61,7 +61,6 @@ def test_an_architecture(follow, monkeypatch) -> None:
     assert tensors["conv.0.weight"].shape == (16, 1, 3, 3) and tensors["head.bias"].shape == (3,)
 
 
-
 def test_a_source(follow, tmp_path) -> None:
     source = follow("A source of data", 0, "data_prep.clinic.source").SOURCE
     for number, name in enumerate(("normal/p1_1", "normal/p2_1", "covid19/p3_1", "covid19/p3_lateral")):
