@@ -10,6 +10,7 @@ import pydicom
 import pytest
 
 import cxrjax as cx
+from cxrjax import dicom
 from cxrjax.io import dicom_orientation
 from tests.helpers import image_files, predictor
 
@@ -38,7 +39,6 @@ class Chest(predictor.StandIn):
 
     classes = CLASSES
     has_ood_detector = True
-    notice = "A stand-in."
 
     def predict(self, images, batch_size):
         for image in images:
@@ -86,7 +86,7 @@ def save_chest(path: Path, *, orientation: tuple[str, str] | None = None, labels
         pixels = 255 - pixels
     if orientation is not None:
         tags["PatientOrientation"] = list(orientation)
-    with pytest.MonkeyPatch.context() as patch:
+    with dicom.silence(), pytest.MonkeyPatch.context() as patch:  # values may be invalid
         patch.setattr(pydicom.config.settings, "reading_validation_mode", pydicom.config.IGNORE)
         image_files.save_dicom(path, pixels, **UIDS | PATIENT | tags)
 

@@ -84,7 +84,7 @@ def test_the_purpose_is_in_the_pixels_of_the_overlay(model, tmp_path):
 def test_the_report_has_the_numbers_of_the_prediction(model, tmp_path):
     path = tmp_path / "a.dcm"
     chest.save_chest(path, **SPACING)
-    prediction = model.predict(path)
+    prediction = replace(model.predict(path), notice="A stand-in.")
     segments, _, result = prediction.to_dicom(path)
     report = hd.sr.ComprehensiveSR.from_dataset(read_back(result, tmp_path / "sr.dcm"))
     content = report.content
