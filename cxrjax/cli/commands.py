@@ -105,16 +105,34 @@ def evaluate_run(request: Request) -> None:
     if not scores:  # only the first process has scores
         return
     print_lines(tables.format_scores(scores))
+    _print_external(request.workdir, scores["split"])
     print_line(f"rows, metrics and figures are in {request.workdir / 'evaluation' / scores['split']}")
 
 
 def rescore_run(request: Request) -> None:
     """Recompute the metrics of an evaluation from its rows."""
-    from cxrjax.evaluation import scoring, tables
+    from cxrjax.evaluation import external, scoring, tables
 
     name = _results_dirname(request)
     print_lines(tables.format_scores(scoring.score_run(request.workdir, name)))
+    external.assess_run(request.workdir, name)
+    _print_external(request.workdir, name)
     print_line(f"metrics and figures are in {request.workdir / 'evaluation' / name}")
+
+
+def _print_external(workdir: Path, name: str) -> None:
+    """Print the tables of an evaluation on another data set, and whether the audit's forecast came true."""
+    from cxrjax.audit import forecast
+    from cxrjax.evaluation import external, external_tables
+
+    result = external.read(workdir, name)
+    if result is None:
+        return
+    print_line("")
+    print_lines(external_tables.format_external(result))
+    audited = forecast.read_audit(workdir, result)
+    if audited is not None:
+        print_line(forecast.check(audited, result).sentence)
 
 
 def compare_runs(request: Request) -> None:

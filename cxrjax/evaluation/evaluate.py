@@ -1,7 +1,7 @@
 """Evaluation of a trained network on a split: one row per radiograph, a sheet of images, and the scores.
 
 Writes predictions.csv, provenance.json and preview.png to RUN/evaluation/SPLIT (for another data set than the run's
-own, to RUN/evaluation/DATA-SPLIT) and, for a classifier, RUN/calibration.json. `scoring` computes the
+own, to RUN/evaluation/DATA-SPLIT, with external.json) and, for a classifier, RUN/calibration.json. `scoring` computes the
 scores from the rows.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from cxrjax import plotting
 from cxrjax.data import batch, dataset, tfds_store
-from cxrjax.evaluation import decisions, fit_calibration, scoring, truth
+from cxrjax.evaluation import decisions, external, fit_calibration, scoring, truth
 from cxrjax.inference import fit_ood, ood_store
 from cxrjax.inference.predictor import Predictor, load_predictor, predict_stored
 from cxrjax.inference.rows import describe
@@ -75,9 +75,11 @@ def evaluate_run(workdir: Path, split: str, directory: str | None = None) -> dic
 
 
 def _score(workdir: Path, name: str) -> dict[str, Any]:
-    """Complete the rows of an evaluation, and return their scores."""
+    """Complete the rows of an evaluation, score them, on another data set by collection too, and return the scores."""
     decisions.write_decisions(workdir, name)
-    return scoring.score_run(workdir, name)
+    scores = scoring.score_run(workdir, name)
+    external.assess_run(workdir, name)
+    return scores
 
 
 def _refit_ood_detector(workdir: Path) -> bool:

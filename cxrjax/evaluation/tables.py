@@ -62,7 +62,7 @@ def format_comparison(result: Mapping[str, Any]) -> str:
         ]
         for name in result["difference"]
     ]
-    return "\n\n".join([_markdown_table(head, lines), *(f"warning: {warning}" for warning in result["warnings"])])
+    return "\n\n".join([markdown_table(head, lines), *(f"warning: {warning}" for warning in result["warnings"])])
 
 
 def _label_tables(scores: Mapping[str, Any]) -> list[str]:
@@ -70,7 +70,7 @@ def _label_tables(scores: Mapping[str, Any]) -> list[str]:
     tables = [_main_table(scores)]
     gains = scores["gain_over_source"]
     lines = [[name.replace("_", " "), format_ci(gains[name])] for name in gains if name != "n"]
-    tables.append(_markdown_table(["network less source alone", "difference"], lines))
+    tables.append(markdown_table(["network less source alone", "difference"], lines))
     tables += _operating_point_tables(scores)
     for attribute, groups in scores["subgroups"].items():
         lines = [
@@ -83,7 +83,7 @@ def _label_tables(scores: Mapping[str, Any]) -> list[str]:
             ]
             for name, group in groups.items()
         ]
-        tables.append(_markdown_table([attribute, "n", "accuracy", "macro F1", "macro AUROC"], lines))
+        tables.append(markdown_table([attribute, "n", "accuracy", "macro F1", "macro AUROC"], lines))
     return tables
 
 
@@ -103,14 +103,14 @@ def _finding_tables(scores: Mapping[str, Any]) -> list[str]:
     for name, of_finding in network["classes"].items():
         counts = [str(of_finding["n"]), str(of_finding["support"])]
         lines.append([format_label(name), *counts, *cells(of_finding, source and source["classes"][name])])
-    tables = [_markdown_table(head, lines)]
+    tables = [markdown_table(head, lines)]
     tables += _operating_point_tables(scores)
     for kind, errors in scores["calibration"].items():
         lines = [
             [format_label(name), *(format_ci(of_finding[key]) for key in ERRORS)]
             for name, of_finding in [("macro", errors["macro"]), *errors["classes"].items()]
         ]
-        tables.append(_markdown_table([f"probabilities, {kind}", *ERRORS.values()], lines))
+        tables.append(markdown_table([f"probabilities, {kind}", *ERRORS.values()], lines))
     for attribute, groups in scores["subgroups"].items():
         lines = [
             [
@@ -120,7 +120,7 @@ def _finding_tables(scores: Mapping[str, Any]) -> list[str]:
             ]
             for name, group in groups.items()
         ]
-        tables.append(_markdown_table([attribute, "n", "macro AUROC", "macro average precision"], lines))
+        tables.append(markdown_table([attribute, "n", "macro AUROC", "macro average precision"], lines))
     return tables
 
 
@@ -130,7 +130,7 @@ def _operating_point_tables(scores: Mapping[str, Any]) -> list[str]:
         for name, kinds in scores["operating_points"].items()
         for kind, point in kinds.items()
     ]
-    return [_markdown_table(["operating point", "chosen", "sensitivity", "specificity"], points)] if points else []
+    return [markdown_table(["operating point", "chosen", "sensitivity", "specificity"], points)] if points else []
 
 
 def _main_table(scores: Mapping[str, Any]) -> str:
@@ -149,7 +149,7 @@ def _main_table(scores: Mapping[str, Any]) -> str:
         lines += [[f"{title} {kind}", format_ci(errors[key]), ""] for key, title in ERRORS.items() if key in errors]
     if network["energy_in_lesions"]["value"] is not None:
         lines.append(["map energy in lesions", format_ci(network["energy_in_lesions"]), ""])
-    return _markdown_table([describe_counts(scores), "network", "source alone"], lines)
+    return markdown_table([describe_counts(scores), "network", "source alone"], lines)
 
 
 def _mask_tables(scores: Mapping[str, Any]) -> list[str]:
@@ -162,10 +162,10 @@ def _mask_tables(scores: Mapping[str, Any]) -> list[str]:
         for name, structure in group_scores["structures"].items()
         if structure["support"]
     ]
-    return [_markdown_table([describe_counts(scores), "structure", "n", "Dice", "Jaccard"], lines)]
+    return [markdown_table([describe_counts(scores), "structure", "n", "Dice", "Jaccard"], lines)]
 
 
-def _markdown_table(head: list[str], lines: list[list[str]]) -> str:
+def markdown_table(head: list[str], lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *lines))
 
 

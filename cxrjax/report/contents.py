@@ -11,6 +11,7 @@ from cxrjax.report.inputs import ReportInputs
 # Template of each section.
 PAGES = {
     "about": "about.html",
+    "external": "external.html",
     "scores": "scores.html",
     "audit": "audit.html",
     "classes": "classes.html",
@@ -24,6 +25,7 @@ PAGES = {
     "missing": "missing.html",
 }
 _TITLES = {
+    "external": "Collections",
     "scores": "Scores",
     "audit": "Audit",
     "classes": "Classes",
@@ -52,6 +54,8 @@ def list_sections(inputs: ReportInputs, has_missing: bool) -> list[tuple[str, st
     absent = set()
     if not inputs.classes:
         absent |= {"audit", "classes", "certainty", "subgroups", "saliency", "morphometry", "ood"}
+    if inputs.external is None:
+        absent.add("external")
     if inputs.maps is None:
         absent.add("saliency")
     if inputs.morphometry is None:

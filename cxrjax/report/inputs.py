@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cxrjax.audit import forecast
 from cxrjax.config import Config
 from cxrjax.data import dataset, tfds_store
-from cxrjax.evaluation import decisions
+from cxrjax.evaluation import decisions, external
 from cxrjax.io import json_file, predictions_csv
 from cxrjax.metrics import baselines, identifiability, prediction_arrays
 from cxrjax.models import from_config
@@ -69,6 +70,8 @@ class ReportInputs(NamedTuple):
     evaluation_data: DatasetInfo
     versions: dict[str, str]  # package -> version, at the time of the report
     hardware: str
+    external: dict[str, Any] | None = None  # external.json, of another data set than that of training
+    forecast: str = ""  # sentence of `forecast.check` on these data; "" without an audit of the own split
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -125,6 +128,8 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
     evaluation_data = _dataset_info(directory)
     training_data = evaluation_data if name == split else _dataset_info_if_present(config.data.dir)
     records = history.read(workdir / history.METRICS)
+    assessed = external.read(workdir, name)
+    own_audit = forecast.read_audit(workdir, assessed) if assessed else None
     return ReportInputs(
         workdir=workdir,
         config=config,
@@ -146,6 +151,8 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
         evaluation_data=evaluation_data,
         versions=software.versions(),
         hardware=software.hardware(),
+        external=assessed,
+        forecast=forecast.check(own_audit, assessed).sentence if own_audit and assessed else "",
     )
 
 

@@ -1,41 +1,26 @@
 """First screen of a report: its result in one sentence, the scores that it rests on, and six radiographs."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from cxrjax.audit import criteria, finding
 from cxrjax.audit.metrics import HEADLINE
+from cxrjax.report import external_view
+from cxrjax.report.first_screen import AUROC_NOTE, Bar, Overview
 from cxrjax.report.inputs import ReportInputs
 
 EXAMPLES = 3  # right ones, and as many wrong ones
-_AUROC_NOTE = "1 is perfect, 0.5 is a coin toss: the area under the ROC curve, averaged over the classes (macro AUROC)"
 STALE_AUDIT = "The audit is of other predictions than the scores: the split was evaluated again since."
-
-
-class Bar(NamedTuple):
-    """Score on the first screen."""
-
-    name: str
-    kind: str  # "network", "shortcut", "chance" or "structure"
-    number: Any  # {"value", "interval"} or a plain number
-
-
-class Overview(NamedTuple):
-    """Content of the first screen beside its radiographs."""
-
-    sentence: str
-    detail: str  # a caveat; "" for none
-    bars: tuple[Bar, ...]
-    unit: str  # what the numbers mean
-    needs_audit: bool  # whether an audit can be made, and was not
 
 
 def summarize(inputs: ReportInputs) -> Overview:
     """Return the overview of a run on one split."""
     if not inputs.classes:
         return _summarize_masks(inputs)
+    if inputs.external is not None:
+        return external_view.summarize(inputs)
     network = inputs.scores["all"]["macro"]["auroc"]
     if is_audit_stale(inputs):
         return _summarize_scores(inputs, network)._replace(detail=STALE_AUDIT)
@@ -46,7 +31,7 @@ def summarize(inputs: ReportInputs) -> Overview:
             name = f"best shortcut: {found.shortcut['title']}"
             bars.append(Bar(name, "shortcut", found.shortcut["scores"][HEADLINE]))
         bars.append(Bar("chance", "chance", inputs.chance[HEADLINE]))
-        return Overview(found.sentence, "", tuple(bars), _AUROC_NOTE, needs_audit=False)
+        return Overview(found.sentence, "", tuple(bars), AUROC_NOTE, needs_audit=False)
     return _summarize_scores(inputs, network)
 
 
@@ -59,7 +44,7 @@ def is_audit_stale(inputs: ReportInputs) -> bool:
 def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overview:
     """Return the overview of a classifier that was not audited."""
     n = len(inputs.rows)
-    unit = _AUROC_NOTE
+    unit = AUROC_NOTE
     source = inputs.scores["source_baseline"]["macro"]["auroc"]
     chance = inputs.chance[HEADLINE]
     if network["value"] is None:

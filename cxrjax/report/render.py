@@ -17,7 +17,7 @@ from cxrjax import plotting
 from cxrjax.audit import answers
 from cxrjax.evaluation import saliency_verdict, tables
 from cxrjax.metrics import classification, subgroups
-from cxrjax.report import contents, description, missing, overview
+from cxrjax.report import contents, description, external_view, missing, overview
 from cxrjax.report.cases import CaseView
 from cxrjax.report.inputs import ReportInputs
 from cxrjax.runtime.formatting import capitalize_first, format_ci, format_label, format_p, shorten_middle
@@ -72,6 +72,7 @@ def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> by
         inputs=inputs,
         cases=cases,
         is_classifier=bool(inputs.classes),
+        **external_view.list_variables(inputs),
         headline=headline(inputs) if inputs.classes else [],
         confusion=confusion(inputs) if inputs.classes else [],
         overview=overview.summarize(inputs),

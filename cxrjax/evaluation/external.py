@@ -1,0 +1,156 @@
+"""External validation: a classifier on collections that it was not trained on, each alone, beside its own split.
+
+A score over several collections together may come from differences between them (Zech et al. 2018): where one has more
+disease, whatever tells the collections apart tells the classes apart. Writes RUN/evaluation/DATASET-SPLIT/external.json.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cxrjax.evaluation import external_measure, external_verdict
+from cxrjax.evaluation.external_measure import MIN_CASES, CombinedRows
+from cxrjax.io import json_file, predictions_csv
+from cxrjax.metrics import bootstrap, confidence, prediction_arrays
+from cxrjax.metrics.temperature import fit_temperature
+from cxrjax.runs import calibration, provenance, run_dir
+from cxrjax.runtime import atomic_files
+from cxrjax.runtime.formatting import format_label, join_words
+
+FILE = "external.json"
+
+
+def assess_run(workdir: Path, name: str) -> dict[str, Any] | None:
+    """Compare an evaluation on another data set with the run's own split, and write external.json.
+
+    The own split is that of the same name, or validation where that one was not evaluated.
+
+    Args:
+        workdir: the run directory.
+        name: name of the folder of the evaluation, see `dataset_record.results_dirname`.
+
+    Returns:
+        The result of `assess`; None where there is none: on the run's own data, for a segmenter, and for a classifier
+        of several findings.
+
+    Raises:
+        RunError: there is no run in the folder.
+        FileNotFoundError: there is no such evaluation.
+        ValueError: the rows are invalid.
+    """
+    folder = workdir / "evaluation" / name
+    origin = provenance.read(folder)
+    rows = predictions_csv.read(folder / "predictions.csv")
+    if origin.split in ("", name) or not _has_one_label(rows):
+        return None
+    own_split, own_rows = _read_own(workdir, origin)
+    result = assess(rows, own_rows, own_split, calibration.load(workdir, origin.step))
+    result["dataset"] = origin.dataset
+    atomic_files.atomic_write(folder / FILE, (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
+    return result
+
+
+def read(workdir: Path, name: str) -> dict[str, Any] | None:
+    """Return the external.json of an evaluation; None where there is none.
+
+    Raises:
+        DamagedFileError: the file is damaged.
+    """
+    path = workdir / "evaluation" / name / FILE
+    return json_file.read(path, f"--mode=rescore --split={name} makes it again") if path.exists() else None
+
+
+def assess(
+    rows: Sequence[Mapping],
+    own_rows: Sequence[Mapping],
+    own_split: str,
+    stored_calibration: Mapping[str, Any] | None,
+    resamples: int = bootstrap.RESAMPLES,
+) -> dict[str, Any]:
+    """Compare the rows of another data set with those of the run's own split.
+
+    Args:
+        rows: of `predictions_csv.read`, at least one.
+        own_rows: of the own split; empty if it was not evaluated.
+        own_split: its name.
+        stored_calibration: result of `calibration.load`.
+        resamples: number of resamples of patients.
+
+    Returns:
+        "sentence"; "own_split"; "n" and "patients"; "own" and "pooled", the scores of all radiographs of the same
+        classes: "accuracy", "sensitivity" and "auroc" (means over the classes), "classes" ({class: {"support",
+        "sensitivity", "specificity", "auroc"}}); "difference" (pooled less own); "collections" ({name: scores, with
+        "own", "difference", "judged", "verdict" and "small_classes"}); "within" (the mean "within" a collection, the
+        "pooled" AUROC of the same classes, and their "difference"; {} if no collection has enough of two classes);
+        "operating_points" ({class: {kind: {"own", "pooled", "at NAME"}}}); "calibration" and "temperature"
+        ("validation" and "here"); "detector" (radiographs "flagged" as out of distribution, and the "share" of the fall that they
+        are). Each score is {"value", "interval", "n"}.
+    """
+    combined = external_measure.combine(own_rows, rows)
+    patients = [f"\1{patient}" for patient in prediction_arrays.patients(own_rows)] + prediction_arrays.patients(rows)
+    measure = external_measure.metric_fn(combined, stored_calibration)
+    scores = confidence.summarize(bootstrap.bootstrap(measure, patients, resamples), patients)
+    if not own_rows:
+        scores["own"] = {}
+    collections = scores["collections"]
+    judged = {name: external_measure.judged_labels(combined, name) for name in collections}
+    num_judged = sum(bool(labels) for labels in judged.values())
+    for name, group in collections.items():
+        group["verdict"] = external_verdict.judge(group["judged"].get("difference"), num_judged)
+        group["small_classes"] = {
+            label: n for label, n in combined.count(combined.collections[name]).items() if n < MIN_CASES
+        }
+    result = {
+        "own_split": own_split,
+        "n": len(rows),
+        **prediction_arrays.count_patients(rows),
+        "target": stored_calibration["target"] if stored_calibration else None,
+        **scores,
+        "temperature": _temperatures(combined, stored_calibration),
+    }
+    return {"sentence": external_verdict.conclude(result), **result, "warnings": _list_warnings(result)}
+
+
+def _has_one_label(rows: Sequence[Mapping]) -> bool:
+    """Return whether the rows are of a classifier of one label per radiograph."""
+    return (
+        bool(rows)
+        and bool(predictions_csv.class_names(rows[0], predictions_csv.COUNT_PREFIX))
+        and not predictions_csv.has_findings(rows[0])
+    )
+
+
+def _read_own(workdir: Path, origin: provenance.Provenance) -> tuple[str, list[dict]]:
+    """Return name and rows of the run's own split of the same network: that of the same name, or validation."""
+    for split in (origin.split, run_dir.load_config(workdir).data.validation):
+        folder = workdir / "evaluation" / split
+        if split and (folder / "predictions.csv").exists() and provenance.read(folder).step == origin.step:
+            return split, predictions_csv.read(folder / "predictions.csv")
+    return origin.split, []
+
+
+def _temperatures(rows: CombinedRows, stored_calibration: Mapping[str, Any] | None) -> dict[str, float]:
+    """Return the temperature of validation, and the one that the other data set would be given."""
+    members = rows.external[rows.predicted[rows.external] < len(rows.classes)]
+    if not stored_calibration or not len(members):
+        return {}
+    here = fit_temperature(rows.probabilities[members], rows.truth[members])
+    return {"validation": stored_calibration["temperature"], "here": here}
+
+
+def _list_warnings(result: Mapping[str, Any]) -> list[str]:
+    """Return a sentence on each collection and class that is too small, and on a missing own split."""
+    warnings = []
+    if not result["own"]:
+        warnings.append(
+            f"the run's own {result['own_split']} split was not evaluated with this network, so that there is nothing "
+            f"to compare with: --mode=evaluate --split={result['own_split']} does it"
+        )
+    for name, group in result["collections"].items():
+        small = [f"{format_label(label)} ({n})" for label, n in group["small_classes"].items()]
+        if len(small) == len(group["classes"]):
+            warnings.append(f"{name} is too small to say anything: {join_words(small)}")
+        elif small:
+            warnings.append(f"{name} has too few radiographs of {join_words(small)} to say anything of them")
+    return warnings

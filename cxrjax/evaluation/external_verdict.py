@@ -1,0 +1,133 @@
+"""Verdict of an external evaluation: where the network holds, where it falls, and what the pooled score is made of."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scipy.special import ndtri
+
+from cxrjax.metrics import intervals
+from cxrjax.runtime.formatting import join_labels, join_words
+
+HOLDS = "holds"
+FALLS = "falls"
+UNCLEAR = "too few to say"
+MARGIN = 0.1  # fall of the mean sensitivity up to which a network holds; our choice
+MIN_SHARE = 0.1  # share of the pooled AUROC above 0.5 that differences between collections make up, to be reported
+MOST = 0.5  # share from which they make up most of it
+MAX_NAMES = 3  # collections that a sentence names
+
+
+def judge(difference: Mapping[str, Any] | None, num_judged: int) -> str:
+    """Return whether a network holds in a collection, falls, or whether there are too few radiographs to say.
+
+    The interval is widened for the number of collections that are judged at once (Bonferroni), so that with no shift
+    anywhere the chance that any of them is said to fall stays that of one.
+
+    Args:
+        difference: mean sensitivity here less that on the own split, with its 95% interval; None without one.
+        num_judged: number of collections.
+    """
+    if not difference or difference["value"] is None or difference["interval"] is None:
+        return UNCLEAR
+    widening = ndtri(1 - intervals.TAIL / num_judged) / ndtri(1 - intervals.TAIL)
+    low, high = (difference["value"] + (end - difference["value"]) * widening for end in difference["interval"])
+    if low > -MARGIN:
+        return HOLDS
+    return FALLS if high < 0 else UNCLEAR
+
+
+def pooled_share(within: Mapping[str, Any]) -> float | None:
+    """Return the share of the pooled AUROC above 0.5 that comes from differences between collections.
+
+    Args:
+        within: "within" of `external.assess`.
+
+    Returns:
+        The share in 0..1; None if the difference may be chance, or is less than `MIN_SHARE`.
+    """
+    if not within or within["difference"]["interval"] is None:
+        return None
+    difference = within["difference"]
+    gain = within["pooled"]["value"] - 0.5
+    if difference["interval"][0] <= 0 or gain <= 0 or difference["value"] < MIN_SHARE * gain:
+        return None
+    return min(difference["value"] / gain, 1.0)
+
+
+def conclude(result: Mapping[str, Any]) -> str:
+    """Return the first sentence on an external evaluation.
+
+    Args:
+        result: result of `external.assess`, without its sentence.
+    """
+    collections = result["collections"]
+    names = {
+        verdict: [name for name, scores in collections.items() if scores["verdict"] == verdict]
+        for verdict in (FALLS, HOLDS, UNCLEAR)
+    }
+    parts = [_describe_pooled(result), _describe_verdicts(result, names)]
+    sentence = "; ".join(part for part in parts if part)
+    return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def _describe_pooled(result: Mapping[str, Any]) -> str:
+    """Return a clause on a pooled AUROC that comes from differences between collections; "" if it does not."""
+    pooled = result["pooled"]["auroc"]["value"]
+    if len(result["collections"]) < 2 or pooled is None:
+        return ""
+    if not result["within"]:
+        return (
+            f"the pooled AUROC of {pooled:.2f} may be one of collections alone, since none of them has enough "
+            "radiographs of two classes"
+        )
+    share = pooled_share(result["within"])
+    if share is None:
+        return ""
+    extent = "mostly" if share >= MOST else "in part"
+    within = result["within"]
+    labels = list(within["classes"])
+    scope = "" if len(labels) == len(result["pooled"]["classes"]) else f" (of {join_labels(labels)})"
+    return (
+        f"the pooled AUROC{scope} of {within['pooled']['value']:.2f} comes {extent} from differences between the "
+        f"collections: within one it is {within['within']['value']:.2f}"
+    )
+
+
+def _describe_verdicts(result: Mapping[str, Any], names: Mapping[str, Sequence[str]]) -> str:
+    """Return a clause on the collections where the network falls, holds, or has too few radiographs."""
+    if not result["own"]:
+        return "how the network does on its own radiographs is not known, so that no fall can be measured"
+    count = len(result["collections"])
+    if len(names[UNCLEAR]) == count:
+        where = f"at {names[UNCLEAR][0]}" if count == 1 else f"at any of the {count} collections"
+        return f"too few radiographs to say whether the network holds {where}"
+    all_hold = len(names[HOLDS]) == count > 1
+    clauses = []
+    if names[HOLDS]:
+        clauses.append(f"holds at {f'all {count} collections' if all_hold else _list(names[HOLDS])}")
+    if names[FALLS]:
+        clauses.append(f"falls at {_list(names[FALLS])}")
+    text = f"the network {', and '.join(clauses)}: {_describe_sensitivity(result, names[FALLS] or names[HOLDS])}"
+    if names[UNCLEAR]:
+        text += f"; for {_list(names[UNCLEAR])} there are too few radiographs to say"
+    return text
+
+
+def _describe_sensitivity(result: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return a clause on the mean sensitivity in collections, and on the own split for the same classes."""
+    judged = [result["collections"][name]["judged"] for name in names]
+    here = _range([scores["here"]["value"] for scores in judged])
+    before = _range([scores["own"]["value"] for scores in judged])
+    return f"it recognizes {here} of each class there on average, and {before} on its own {result['own_split']} split"
+
+
+def _range(shares: Sequence[float]) -> str:
+    """Return shares in percent, as "51%" or "51% to 60%"."""
+    return " to ".join(dict.fromkeys(f"{share:.0%}" for share in (min(shares), max(shares))))
+
+
+def _list(names: Sequence[str]) -> str:
+    """Return names in words; after the first `MAX_NAMES` only the number of the others."""
+    if len(names) <= MAX_NAMES + 1:
+        return join_words(names)
+    return join_words([*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} others"])
