@@ -79,5 +79,5 @@ class Examiner:
         try:
             results = dicom.build_results(prediction, source)
         except DicomResultError as error:
-            raise SetAsideError(str(error)) from error
+            raise SetAsideError(error.reason) from error
         return [EncodedResult(str(result.SOPInstanceUID), dicom.encode(result)) for result in results]

@@ -3,6 +3,7 @@
 import gc
 import os
 import threading
+import warnings
 from collections import Counter
 from types import SimpleNamespace
 
@@ -26,7 +27,9 @@ PATIENT = "Sentinel^Patient"
 def save_radiograph(path, **tags):
     """Write a radiograph of the patient PATIENT, with a header of which pydicom warns."""
     values = {"PatientName": PATIENT, "PatientID": "SENTINEL-77", "PatientBirthDate": "SENTINEL", "ViewPosition": "PA"}
-    image_files.save_dicom(path, **(values | tags))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image_files.save_dicom(path, **(values | tags))
     return pydicom.dcmread(path)
 
 
