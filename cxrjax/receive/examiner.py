@@ -14,9 +14,8 @@ from cxrjax.inference.prediction import Prediction
 from cxrjax.io import radiograph
 from cxrjax.io.dicom_header import text_of
 from cxrjax.io.errors import ImageReadError
-from cxrjax.receive.job_queue import Job, JobQueue
+from cxrjax.receive.job_queue import Job
 
-_OWN_RESULT = "a result of this receiver, not a radiograph"
 _OTHER_UID = "its SOP instance UID is not the one that the sender named"
 
 
@@ -41,17 +40,15 @@ class SetAsideError(Exception):
 class Examiner:
     """Predictions of a model as DICOM objects."""
 
-    def __init__(self, model: Model, queue: JobQueue, *, reject_ood: bool = False, if_inverted: str = "refuse"):
+    def __init__(self, model: Model, *, reject_ood: bool = False, if_inverted: str = "refuse"):
         """Initialize.
 
         Args:
             model: the model.
-            queue: its results are recognized when a node sends them back.
             reject_ood: whether to set aside what the OOD detector says is no upright frontal chest radiograph.
             if_inverted: what to do with radiographs whose gray levels look inverted, see `Model.predict`.
         """
         self._model = model
-        self._queue = queue
         self._reject_ood = reject_ood
         self._if_inverted = if_inverted
 
@@ -62,8 +59,6 @@ class Examiner:
             SetAsideError: it is no frontal chest radiograph, or cannot be read.
             OSError: its file cannot be read.
         """
-        if self._queue.is_result(job.uid):
-            raise SetAsideError(_OWN_RESULT)
         data = job.path.read_bytes()
         try:
             image = radiograph.decode(data, job.path.name)

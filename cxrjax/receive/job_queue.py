@@ -232,10 +232,6 @@ class JobQueue:
         with self._transaction():
             self._end(job.id, RadiographState.FAILED, reason)
 
-    def is_result(self, uid: str) -> bool:
-        """Return whether a SOP instance UID is that of a result of this queue."""
-        return bool(self._read("SELECT 1 FROM result WHERE uid = ?", uid))
-
     def list_due(self, count: int) -> list[Result]:
         """Return waiting results that may be sent now, those of the first radiograph first."""
         rows = self._read(

@@ -1,7 +1,6 @@
 """A receiver: accept, examine and send, until it is stopped."""
 
 import logging
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pynetdicom._config
 
+from cxrjax.dicom.silence import silence
 from cxrjax.inference.model import Model
 from cxrjax.inference.prediction import Prediction
 from cxrjax.io import limits
@@ -26,7 +26,6 @@ from cxrjax.runtime.terminal import print_line, warn
 _GRACE_SECONDS = 120  # to finish what is under way after a signal
 _STOP_SECONDS = 10  # for open associations to end
 _POLL_SECONDS = 0.2
-_LOGGERS = ("pydicom", "pynetdicom", "highdicom")  # their lines may quote an object
 
 
 class Settings(NamedTuple):
@@ -63,7 +62,7 @@ def receive(model: Model, settings: Settings) -> None:
         provider = StoreProvider(
             queue, settings.senders, settings.title, min(MAX_OBJECT_BYTES, limits.current().max_bytes)
         )
-        examine = Examiner(model, queue, reject_ood=settings.reject_ood, if_inverted=settings.if_inverted)
+        examine = Examiner(model, reject_ood=settings.reject_ood, if_inverted=settings.if_inverted)
         sender = Sender(queue, settings.destination, settings.title) if settings.destination else None
         try:
             with signals.deferred(_GRACE_SECONDS) as stop_requested:
@@ -126,20 +125,21 @@ def examine_next(queue: JobQueue, examine: Examine) -> bool:
 
 @contextmanager
 def silenced_libraries() -> Iterator[None]:
-    """Discard warnings and log lines of the DICOM libraries inside the block, which quote values of objects."""
-    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    """Discard warnings and log lines of the DICOM libraries inside the block, which quote values of objects.
+
+    For the thread that builds results; another one that builds them waits until the block ends.
+    """
+    logger = logging.getLogger("pynetdicom")
+    level = logger.level
     handlers = pynetdicom._config.LOG_HANDLER_LEVEL
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in _LOGGERS:
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    with silence():
+        logger.setLevel(logging.CRITICAL + 1)
         pynetdicom._config.LOG_HANDLER_LEVEL = "none"
         try:
             yield
         finally:
             pynetdicom._config.LOG_HANDLER_LEVEL = handlers
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)
+            logger.setLevel(level)
 
 
 def _identify(model: Model) -> str:

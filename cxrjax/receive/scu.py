@@ -104,7 +104,10 @@ class Sender:
     def _associate(self, results: list[Result]) -> Association:
         kinds = sorted({_kind_of(result) for result in results})
         contexts = [build_context(*kind) for kind in (*kinds, _VERIFICATION)]
-        association = self._entity.associate(self._node.host, self._node.port, contexts, self._node.title)
+        try:
+            association = self._entity.associate(self._node.host, self._node.port, contexts, self._node.title)
+        except OSError as error:  # the name of the host is not known
+            raise UnreachableError(f"it cannot be reached ({str(error.strerror).lower()})") from error
         if association.is_rejected:
             raise UnreachableError("it rejects the association; does it know this receiver's AE title?")
         if not association.is_established:
