@@ -213,6 +213,25 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class RemedyConfig:
+    """Remedies against shortcuts by the source of a radiograph, for classifiers; cxrjax/training/remedies."""
+
+    balance: bool = False  # draw each class of each source equally often, by chance; Idrissi 2022
+    # of the chance to be drawn, for radiographs whose source has one class alone; 0 leaves them out; ours
+    single_class_weight: Fraction = 1.0
+    # probability of each random change of gray levels, sharpness, resolution and JPEG quality; Zhang 2020
+    appearance: Fraction = 0.0
+    # probability that all outside the lungs' box is taken from another radiograph of the batch; Xiao 2021
+    surroundings: Fraction = 0.0
+    # "group_dro": of the worst (source, class) groups, Sagawa 2020; "bias_balanced": beyond the source, Luo 2022
+    loss: Literal["none", "group_dro", "bias_balanced"] = "none"
+    dro_step_size: Factor = 0.01  # of the weights of the groups; Sagawa 2020
+    dro_adjustment: Factor = 0.0  # C, for small groups; Sagawa 2020, section 3.3
+    adversary: Factor = 0.0  # weight of the reversed gradient of a prediction of the source; Ganin 2016
+    distance_correlation: Factor = 0.0  # weight of the dependence of the features on the source; Székely 2007
+
+
+@dataclass(frozen=True)
 class OptimizerConfig:
     """Optimizer and weight decay."""
 
@@ -356,6 +375,7 @@ class Config:
     patches: PatchesConfig = PatchesConfig()
     voting: VotingConfig = VotingConfig()
     training: TrainingConfig = TrainingConfig()
+    remedy: RemedyConfig = RemedyConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

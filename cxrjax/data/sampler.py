@@ -66,6 +66,7 @@ class BatchSampler:
         oversample_factor: int = 0,
         minority_classes: Sequence[int] = (),
         augmented_subset: AugmentedSubset = AUGMENT_ALL,
+        probabilities: np.ndarray | None = None,
     ):
         """Prepare the sampling.
 
@@ -81,6 +82,8 @@ class BatchSampler:
                 `baseline_oversampling.py`).
             minority_classes: classes or findings that are oversampled; the smallest if empty.
             augmented_subset: the examples that are augmented.
+            probabilities: float [n] of sum 1, by which an epoch draws n radiographs with replacement; None: as
+                `sampler` draws.
 
         Raises:
             ValueError: `sampler` is unknown, or only copies are to be augmented and `sampler` makes none.
@@ -93,7 +96,9 @@ class BatchSampler:
                 "training.augment=all"
             )
         self._visits = np.arange(len(labels))
-        self._probabilities = _balance(labels) if sampler == "balanced" else None
+        if probabilities is None and sampler == "balanced":
+            probabilities = _balance(labels)
+        self._probabilities = probabilities
         if sampler == "oversample":
             minority_rows = _find_minority(labels, minority_classes)
             self._visits = np.concatenate([self._visits, np.tile(minority_rows, oversample_factor)])

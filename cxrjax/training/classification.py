@@ -1,6 +1,6 @@
 """Classification task: random patches of the lungs (Oh et al. 2020, section II-C)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ from cxrjax.models import from_config, spec
 from cxrjax.ops import augmentation, voting
 from cxrjax.runtime import sharding
 from cxrjax.training import classification_data, losses, model_selection, objectives, previews
+from cxrjax.training.remedies import hooks, worst_group
 from cxrjax.training.task import Task, Validation
 
 
@@ -50,6 +51,7 @@ def build(
         raise dataset.DatasetError(f"{config.data.dir}: the segmenter found no lungs in any training radiograph")
     labels = train_data.labels[rows]
     objective = objectives.choose(config, labels)
+    remedies = hooks.build(config, classifier, [train.sources[row] for row in rows], labels, objective.loss)
 
     def init(key: Array) -> Mapping[str, Any]:
         return from_config.init(classifier, key)
@@ -68,16 +70,27 @@ def build(
         return augmentation.augment_patch(augmentation_key, inputs.to_float(patch), augmentation_config, augmented)
 
     def loss(params: Any, batch_stats: Any, batch: Any, key: Array) -> tuple[Array, Any]:
+        variables, remedy_variables = hooks.split({"params": params, "batch_stats": batch_stats})
+        batch = remedies.change_images(batch, key)
         keys = jax.random.split(key, len(batch["labels"]) + 1)
         flags = (batch["augmented"],) if "augmented" in batch else ()
         x = jax.vmap(sample_patch)(keys[:-1], batch["images"], batch["lungs"], *flags)
-        variables, x = inputs.prepare(classifier, {"params": params, "batch_stats": batch_stats}, x)
-        logits, updates = classifier.module.apply(
-            variables, x, train=True, rngs={"dropout": keys[-1]}, mutable=["batch_stats"]
+        x = remedies.change_patches(x, key)
+        network_params = variables["params"]
+        variables, x = inputs.prepare(classifier, variables, x)
+        (logits, features), updates = classifier.module.apply(
+            variables,
+            x,
+            train=True,
+            rngs={"dropout": keys[-1]},
+            mutable=["batch_stats"],
+            method=remedies.forward,
         )
-        value = objective.loss(logits, batch["labels"])
-        value += losses.penalty(params, config.training.l1, config.training.l2, config.training.l2_bias_and_norm)
-        return value, updates.get("batch_stats", {})
+        value, remedy_stats = remedies.loss(remedy_variables, logits, features, batch)
+        c = config.training
+        value += losses.penalty(network_params, c.l1, c.l2, c.l2_bias_and_norm)
+        new_stats: Any = updates.get("batch_stats", {})
+        return value, {**new_stats, hooks.KEY: remedy_stats} if remedy_stats else new_stats
 
     validate = None
     if validation is not None:
@@ -86,13 +99,15 @@ def build(
             objective.check_metric(
                 metric, config.data.validation, validation_data.labels, validation_data.has_lungs, setting
             )
-        validate = _build_validation(config, classifier, validation_data, objective)
+        validate = _build_validation(config, classifier, validation_data, objective, validation.sources)
     return Task(
-        data=train_data.select(rows),
+        data=remedies.add_columns(train_data.select(rows)),
         sampling_labels=objective.sampling_labels,
         init=init,
         loss=loss,
         validate=validate,
+        sampling_weights=remedies.sampling_weights,
+        remedy_variables=remedies.variables,
     )
 
 
@@ -101,6 +116,7 @@ def _build_validation(
     classifier: spec.ModelSpec,
     data: classification_data.ClassificationData,
     objective: objectives.Objective,
+    sources: Sequence[str],
 ) -> Any:
     """Return the function that scores the votes of all sliding windows, or of a few random patches per radiograph.
 
@@ -133,6 +149,10 @@ def _build_validation(
             )
             for row, (image, lungs) in zip(preview_rows, preview_inputs, strict=True)
         }
-        return Validation(result.metrics, images)
+        metrics = dict(result.metrics)
+        if data.labels.ndim == 1:
+            correct = (votes.label == data.labels) & data.has_lungs
+            metrics |= worst_group.worst_recalls(correct, data.labels, sources)
+        return Validation(metrics, images)
 
     return validate

@@ -17,8 +17,10 @@ from cxrjax.io.prepared import DatasetError
 from cxrjax.metrics import classification, roc
 from cxrjax.ops import voting
 from cxrjax.training import losses, model_selection
+from cxrjax.training.remedies import worst_group
 
-METRICS = ("macro_f1", "macro_auroc", "accuracy", "loss")  # of validation, for one label per radiograph
+# Of validation, for one label per radiograph.
+METRICS = ("macro_f1", "macro_auroc", "accuracy", "loss", *worst_group.METRICS)
 FINDING_METRICS = ("macro_auroc", "macro_average_precision", "macro_f1", "loss")  # for several findings
 _TINY = float(np.finfo(np.float32).tiny)
 _UNCERTAIN = {"ignore": findings.UNCERTAIN, "zeros": findings.NEGATIVE, "ones": findings.POSITIVE}

@@ -33,3 +33,7 @@ class Task(NamedTuple):
     loss: Callable[[Any, Any, Any, Array], tuple[Array, Any]]
     # variables -> result for the validation split; None where there is none
     validate: Callable[[Mapping[str, Any]], Validation] | None
+    # float [n], by which each training radiograph is drawn, in place of `training.sampler`; None: as the sampler draws
+    sampling_weights: np.ndarray | None = None
+    # {"params", "batch_stats"} of the remedies (`remedies.objective`), which are trained with the network's
+    remedy_variables: Mapping[str, Any] = MappingProxyType({})

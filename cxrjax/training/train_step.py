@@ -17,6 +17,7 @@ from cxrjax.data.loader import Loader
 from cxrjax.models.layers import batch_norm
 from cxrjax.training import optimizers, param_groups, schedules
 from cxrjax.training.param_groups import TrainingPhase
+from cxrjax.training.remedies import hooks
 from cxrjax.training.schedules import PlateauState
 from cxrjax.training.task import Task
 
@@ -66,8 +67,9 @@ def init_state(variables: Any, optimizer: optax.GradientTransformation, config: 
 
 
 def eval_params(state: TrainState) -> dict[str, Any]:
-    """Return the weights for evaluation, {"params", "batch_stats"}: their moving average if there is one."""
-    return state.ema_params or {"params": state.params, "batch_stats": state.batch_stats}
+    """Return the network's weights for evaluation, {"params", "batch_stats"}: their moving average if there is one."""
+    variables = state.ema_params or {"params": state.params, "batch_stats": state.batch_stats}
+    return hooks.split(variables)[0]
 
 
 def lr_schedule(config: Config, total_steps: int, phase: TrainingPhase) -> Callable[[Array, Array], Array]:

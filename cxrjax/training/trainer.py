@@ -32,6 +32,7 @@ from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.progress import progress_bar
 from cxrjax.runtime.sharding import BatchSharding
 from cxrjax.training import classification, label_record, model_selection, param_groups, segmentation, train_step
+from cxrjax.training.remedies import hooks
 from cxrjax.training.task import Task, Validation
 from cxrjax.training.tracking import tracker_group
 from cxrjax.training.train_step import TrainState
@@ -255,6 +256,7 @@ class Trainer:
         optimizer = train_step.build_optimizer(self.config, self.total_steps, param_groups.phase_at(self.phases, step))
         key = jax.random.key(self.config.seed)
         variables = weights.load_init(self.config, key) if self.config.pretrained and not step else self.task.init(key)
+        variables = hooks.join(variables, self.task.remedy_variables)
         return self._batch_sharding.replicate(train_step.init_state(variables, optimizer, self.config))
 
     def step(self, state: TrainState, number: int) -> TrainState:
@@ -347,6 +349,7 @@ def _build_sampler(config: Config, task: Task) -> BatchSampler:
             unfreeze_epoch=c.unfreeze_epoch,
             unfreeze_scale=c.unfreeze_augment_scale,
         ),
+        probabilities=task.sampling_weights,
     )
 
 

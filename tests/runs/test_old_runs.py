@@ -53,6 +53,16 @@ def test_a_former_run_has_one_label_per_radiograph_under_its_own_name(old_run):
     assert (config.classifier.targets, config.data.label_map) == ("single", ())
 
 
+def test_an_old_run_has_no_remedy_and_neither_has_a_default(old_run):
+    settings = json.loads((old_run / "config.json").read_text())
+    del settings["remedy"]
+    (old_run / "config.json").write_text(json.dumps(settings))
+    remedy = run_dir.load_config(old_run).remedy
+    assert remedy == freeze(default_config()).remedy
+    assert not remedy.balance and remedy.single_class_weight == 1 and remedy.loss == "none"
+    assert not any((remedy.appearance, remedy.surroundings, remedy.adversary, remedy.distance_correlation))
+
+
 def test_maps_of_an_old_run_are_scaled_as_they_were(old_run):
     assert run_dir.load_config(old_run).saliency.scaling == "peak"
 
