@@ -161,10 +161,11 @@ def _check(config: Config, sources: Sources) -> None:
             "remedy.loss=group_dro weighs the groups of the cross-entropy itself; set training.loss=cross_entropy and "
             "training.class_weights=()"
         )
+    names = list(sources.names)
     by_source = remedy.balance or remedy.adversary or remedy.distance_correlation or remedy.loss != "none"
-    if by_source and len(sources.names) < 2:
+    if by_source and len(names) < 2:
         raise ValueError(
-            f"a remedy by source is set, and all training radiographs are of one source, {sources.names[0]!r}; leave "
+            f"a remedy by source is set, and all training radiographs are of one source, {names[0]!r}; leave "
             "out remedy.balance, loss, adversary and distance_correlation, or add another source"
         )
 
@@ -185,12 +186,12 @@ def _count_features(classifier: ModelSpec) -> int:
     side = classifier.input_size
     x = jax.ShapeDtypeStruct((1, side, side, classifier.in_channels), jnp.float32)
 
-    def features(x: Array) -> Array:
+    def forward(x: Array) -> Any:
         variables = classifier.module.init(jax.random.key(0), x, train=False)
-        _, pooled = classifier.module.apply(variables, x, train=False, method=_forward_with_features)
-        return pooled
+        return classifier.module.apply(variables, x, train=False, method=_forward_with_features)
 
-    return jax.eval_shape(features, x).shape[-1]
+    _, pooled = jax.eval_shape(forward, x)
+    return int(pooled.shape[-1])
 
 
 def _forward(module: nn.Module, x: Array, train: bool) -> tuple[Array, None]:

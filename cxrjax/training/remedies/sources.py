@@ -41,5 +41,6 @@ def add_sources(data: Any, ids: np.ndarray) -> Any:
         ids: int32 [n], index of the source of each radiograph.
     """
     if callable(data):
-        return lambda row: data(row) | {"sources": ids[row]}
+        read: Any = data
+        return lambda row: read(row) | {"sources": ids[row]}
     return data | {"sources": ids}
