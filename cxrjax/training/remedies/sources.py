@@ -1,6 +1,6 @@
 """Sources of the training radiographs as numbers, and as a column of the training data."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +33,9 @@ def index_sources(sources: Sequence[str], labels: np.ndarray, num_classes: int) 
     return Sources(tuple(names.tolist()), ids.astype(np.int32), counts)
 
 
-def add_sources(data: Any, ids: np.ndarray) -> Any:
+def add_sources(
+    data: dict[str, Any] | Callable[[int], dict[str, Any]], ids: np.ndarray
+) -> dict[str, Any] | Callable[[int], dict[str, Any]]:
     """Add the entry "sources" to the data of a `Task`.
 
     Args:
@@ -41,6 +43,5 @@ def add_sources(data: Any, ids: np.ndarray) -> Any:
         ids: int32 [n], index of the source of each radiograph.
     """
     if callable(data):
-        read: Any = data
-        return lambda row: read(row) | {"sources": ids[row]}
+        return lambda row: data(row) | {"sources": ids[row]}
     return data | {"sources": ids}
