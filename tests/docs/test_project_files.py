@@ -1,6 +1,7 @@
 """Files for GitHub and for citing agree with the project."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,17 @@ def test_the_citation_has_the_version_the_paper_and_all_five_projects() -> None:
     assert citation["references"][0]["doi"] == "10.1109/TMI.2020.2993291"
     owners = [reference["repository-code"].split("/")[3] for reference in citation["references"][1:]]
     assert owners == list(PROJECTS)
+
+
+def test_every_extra_that_is_named_exists_and_the_container_has_an_ordinary_user() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = set(project["optional-dependencies"])
+    assert {"cuda13", "tpu", "serve", "dicom", "hub", "kaggle", "beam", "onnx", "all", "test", "docs"} <= extras
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    named = set(re.search(r"'\.\[([\w,]+)\]'", dockerfile)[1].split(","))
+    for folder in ("cxrjax", "data_prep", "docs"):
+        for path in (path for path in (ROOT / folder).rglob("*.*") if path.suffix in (".py", ".md", ".html")):
+            text = path.read_text(encoding="utf-8")
+            named |= {name for names in re.findall(r"cxrjax\[([\w,]+)\]", text) for name in names.split(",")}
+    assert named <= extras, named - extras
+    assert "\nUSER reader\n" in dockerfile and dockerfile.index("USER reader") < dockerfile.index("ENTRYPOINT")
