@@ -6,6 +6,7 @@ it, so that a process killed at any point leaves at most a file that nothing men
 """
 
 import os
+import re
 import secrets
 import shutil
 import sqlite3
@@ -28,6 +29,7 @@ MAX_ATTEMPTS = 5  # examinations of a radiograph that end the process
 MAX_REFUSALS = 8  # of a result by the receiving node, until the next start; about two hours
 _FIRST_DELAY = 60  # seconds after the first refusal, twice as many after each further one
 _MAX_DELAY = 3600  # seconds
+_OWN_NAME = re.compile(r"\.?[0-9a-f]{32}(-\d+)?\.dcm")  # how names of its files begin, also of unfinished ones
 _SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE model (identity TEXT NOT NULL);
@@ -309,7 +311,7 @@ class JobQueue:
         for folder, query in ((self._radiographs, undelivered), (self._results, unsent)):
             mentioned = {file for (file,) in self._read(query, RadiographState.DELIVERED)}
             for path in folder.iterdir():
-                if path.name not in mentioned:
+                if _OWN_NAME.match(path.name) and path.name not in mentioned:
                     path.unlink()
 
     def _find(self, uid: str) -> RadiographState | None:

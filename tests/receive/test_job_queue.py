@@ -297,3 +297,11 @@ def test_a_transition_from_another_state_is_no_transition(queue):
     with pytest.raises(AssertionError, match="not received"):
         queue.complete(job, results_of(job))
     assert queue.count() == {RadiographState.SET_ASIDE: 1}
+
+
+def test_files_that_others_put_into_the_folders_stay(tmp_path, queue):
+    queue.close()
+    for name in ("notes.txt", "0123.dcm", f"{'a' * 32}.dcm", f".{'a' * 32}-1.dcm.{'b' * 16}.tmp"):
+        (tmp_path / "queue" / "results" / name).touch()
+    open_queue(tmp_path / "queue").close()
+    assert files(tmp_path / "queue") == ["0123.dcm", "notes.txt"]
