@@ -115,8 +115,9 @@ class ClassifierConfig:
     # labels or findings, in the order of the outputs; (): those of the training split, by
     # cxrjax/runs/class_names.py; ours
     classes: Annotated[tuple[str, ...], Length(0, 10_000)] = ()
-    # published operating points: probability of each class from which on it counts as present; (): 0.5 of each; ours
-    thresholds: Annotated[tuple[float, ...], Range(0, 1)] = ()
+    # of "multi" targets: published operating point of each finding, which becomes a probability of 0.5
+    # (`voting.apply_thresholds`); (): probabilities as they are; ours
+    thresholds: Annotated[tuple[float, ...], Range(1e-6, 1 - 1e-6)] = ()
 
 
 @dataclass(frozen=True)

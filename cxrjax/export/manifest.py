@@ -55,6 +55,10 @@ _VOTE_ON_FINDINGS = (
     "the prediction: for majority each finding for which more than half of the patches voted, or exactly half with a "
     "probability above 0.5; for mean_probability each with a probability above 0.5",
 )
+_THRESHOLDS = (
+    "replace the probability p of each finding, the sigmoid of its logit, by p / 2t below its operating point t and by "
+    "1 - (1 - p) / 2(1 - t) above it, and the logit by that of the new probability"
+)
 _TEMPERED_FINDINGS = (
     "for calibrated probabilities, raise the probability of each finding and its complement to the power 1 / temperature "
     "and divide by their sum; the prediction does not change"
@@ -137,11 +141,14 @@ def describe_model(
         return description | {"outputs": _SEGMENTATION_OUTPUTS}
     patches = {key: c["patches"][key] for key in _PATCHES}
     is_multi_label = spec.inference.targets == "multi"
+    vote = _VOTE_ON_FINDINGS if is_multi_label else _VOTE
     steps = [
         *(["set all pixels outside the lungs to 0"] if spec.inference.mask_lungs else []),
         strategies.choose(spec.inference.patch_mode).instructions,
         *([_CONTRAST] if spec.inference.channels == "enhanced" else []),
-        *(_VOTE_ON_FINDINGS if is_multi_label else _VOTE),
+        vote[0],
+        *([_THRESHOLDS] if spec.inference.thresholds else []),
+        *vote[1:],
         *([_MEMBERS] if spec.num_members > 1 else []),
         *([] if temperature is None else [_TEMPERED_FINDINGS if is_multi_label else _TEMPERED]),
         _MAP + _SCALED[spec.inference.scaling],
@@ -150,7 +157,8 @@ def describe_model(
     return description | {
         "classifier": network
         | {"head": c["classifier"]["head"], "classes": c["classifier"]["classes"]}
-        | ({"targets": "multi"} if is_multi_label else {}),
+        | ({"targets": "multi"} if is_multi_label else {})
+        | ({"thresholds": spec.inference.thresholds} if spec.inference.thresholds else {}),
         "patches": patches,
         "voting": c["voting"] | {"members": spec.num_members, "temperature": temperature},
         "steps": steps,

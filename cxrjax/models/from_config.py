@@ -79,7 +79,17 @@ def classes(config: Config) -> tuple[str, ...]:
 
 
 def inference_config(config: Config, num_patches: int) -> InferenceConfig:
-    """Return the settings of inference, with `num_patches` patches per radiograph."""
+    """Return the settings of inference, with `num_patches` patches per radiograph.
+
+    Raises:
+        ValueError: the classifier has operating points, and they are not one for each of several findings.
+    """
+    settings = config.classifier
+    if settings.thresholds and (settings.targets != "multi" or len(settings.thresholds) != len(settings.classes)):
+        raise ValueError(
+            f"classifier.thresholds has {len(settings.thresholds)} numbers; it should have one for each of the "
+            f'{len(settings.classes)} findings of classifier.targets="multi", or none'
+        )
     return InferenceConfig(
         patch_mode=config.patches.mode,
         mask_lungs=config.patches.mask_lungs,
@@ -93,7 +103,8 @@ def inference_config(config: Config, num_patches: int) -> InferenceConfig:
         min_lung_confidence=config.patches.min_lung_confidence,
         center_crop=config.patches.center_crop,
         scaling=config.saliency.scaling,
-        targets=config.classifier.targets,
+        targets=settings.targets,
+        thresholds=settings.thresholds,
     )
 
 

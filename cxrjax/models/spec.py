@@ -63,6 +63,7 @@ class InferenceConfig(NamedTuple):
     with_embeddings: bool = False  # whether predictions have the embeddings of the patches
     with_class_maps: bool = False  # whether predictions have the saliency maps of all classes
     targets: str = "single"  # "single": one class per radiograph, softmax; "multi": findings, a sigmoid each
+    thresholds: tuple[float, ...] = ()  # operating point of each finding, at which its probability becomes 0.5
 
     @property
     def requires_segmentation(self) -> bool:

@@ -4,6 +4,7 @@
 several findings at once: a patch votes yes or no on each. `count` chooses between them by `classifier.targets`.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -140,6 +141,38 @@ def find_positive(
     doubled = 2 * np.asarray(votes)
     total = np.asarray(num_patches)[..., None]
     return (doubled > total) | ((doubled == total) & likely)
+
+
+def apply_thresholds(logits: Float[AnyArray, "*batch k"], thresholds: Sequence[float]) -> Float[Array, "*batch k"]:
+    """Move the operating point of each finding to a logit of 0, which is a probability of 0.5.
+
+    The probability p of a finding with the operating point t becomes p / 2t below t and 1 - (1 - p) / 2(1 - t) above
+    it, as in torchxrayvision's `models.op_norm`, of whose networks these are the outputs.
+
+    Args:
+        logits: logits of the findings.
+        thresholds: operating point of each finding, between 0 and 1; () leaves the logits as they are.
+
+    Returns:
+        Logits of the new probabilities.
+
+    Examples:
+        >>> round(float(jax.nn.sigmoid(apply_thresholds(np.array([0.0]), [0.8]))[0]), 4)
+        0.3125
+    """
+    if not thresholds:
+        return jnp.asarray(logits)
+    point = jnp.asarray(thresholds, jnp.float32)
+    is_below = logits < jnp.log(point) - jnp.log1p(-point)
+    # Logarithm of the half of the new probability that is below 0.5, of yes below the operating point and of no above.
+    smaller = jnp.where(
+        is_below,
+        jax.nn.log_sigmoid(logits) - jnp.log(2 * point),
+        jax.nn.log_sigmoid(-logits) - jnp.log(2 * (1 - point)),
+    )
+    smaller = jnp.minimum(smaller, -jnp.log(2.0))  # above it by rounding alone
+    magnitude = jnp.log1p(-jnp.exp(smaller)) - smaller
+    return jnp.where(is_below, -magnitude, magnitude)
 
 
 def patch_probabilities(logits: Float[AnyArray, "*batch k"], targets: str) -> Float[Array, "*batch k"]:

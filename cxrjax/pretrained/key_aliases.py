@@ -52,7 +52,7 @@ def read_operating_points(state: Mapping[str, np.ndarray]) -> list[float]:
         Probabilities in 0..1; 0.5 where an output has none.
     """
     points = np.asarray(state.get(_OPERATING_POINTS, ()), np.float64)
-    if points.ndim != 1 or not np.all(np.isnan(points) | ((points > 0) & (points < 1))):
+    if points.ndim != 1 or not np.all(np.isnan(points) | ((points >= 1e-6) & (points <= 1 - 1e-6))):
         return []
     return np.nan_to_num(points, nan=_NO_OPERATING_POINT).tolist()
 

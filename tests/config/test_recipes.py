@@ -42,8 +42,8 @@ def docstrings(text: str) -> tuple[str, str]:
 def test_the_recipes_and_their_number_of_variants():
     counts = {name: len(recipes.variants(name)) for name in recipes.names()}
     assert counts == {
-        "benchmark": 3, "fsarshad": 6, "hieu2695": 10, "lungs": 3, "manastahir": 2, "oh2020": 2, "phantom": 2,
-        "quick": 2, "singhaxn": 2,
+        "benchmark": 3, "chexnet": 2, "fsarshad": 6, "hieu2695": 10, "lungs": 3, "manastahir": 2, "oh2020": 2, "phantom": 2,
+        "quick": 2, "singhaxn": 2, "torchxrayvision": 8,
     }  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def test_a_recipe_names_a_segmenter_where_its_findings_need_lungs(text):
 @pytest.mark.parametrize("text", CONFIGS)
 def test_what_specifies_no_histogram_applies_no_gamma(text):
     image = recipes.load(text).image
-    assert image.equalize == (not text.startswith(("hieu2695", "fsarshad", "singhaxn")))
+    assert image.equalize == (not text.startswith(("chexnet", "hieu2695", "fsarshad", "singhaxn", "torchxrayvision")))
     assert (image.gamma == 1.0) == (not image.equalize)
 
 
@@ -200,7 +200,7 @@ def test_a_name_stands_for_a_recipe_and_a_path_for_itself(tmp_path, monkeypatch)
     [
         (
             "none:segment",
-            "none: no such recipe; there are benchmark, fsarshad, hieu2695, lungs, manastahir, oh2020, phantom, ",
+            "none: no such recipe; there are benchmark, chexnet, fsarshad, hieu2695, lungs, manastahir, oh2020, phantom, ",
         ),
         (
             "configs/oh2020_segment.py",

@@ -90,3 +90,20 @@ def test_a_finding_is_positive_by_more_than_half_of_the_votes_and_a_tie_by_the_m
     ]
     by_mean = voting.find_positive(votes, probabilities, np.array([4]), "mean_probability")
     assert by_mean.tolist() == [[False, True, False, True]]
+
+
+def test_an_operating_point_becomes_one_half():
+    """Worked by hand from `op_norm` of torchxrayvision: p / 2t below t, 1 - (1 - p) / 2(1 - t) above."""
+    probabilities = np.array([[0.05, 0.8, 0.3], [0.2, 0.9, 0.3], [0.6, 0.95, 1e-6]])
+    points = (0.2, 0.9, 0.5)
+    moved = voting.apply_thresholds(np.log(probabilities / (1 - probabilities)).astype(np.float32), points)
+    expected = np.array([[0.125, 4 / 9, 0.3], [0.5, 0.5, 0.3], [0.75, 0.75, 1e-6]])
+    np.testing.assert_allclose(jax.nn.sigmoid(moved), expected, rtol=2e-6)
+
+
+def test_operating_points_keep_the_order_and_leave_far_logits_finite():
+    logits = np.linspace(-100, 100, 2001, dtype=np.float32)[:, None]
+    moved = np.asarray(voting.apply_thresholds(logits, (0.01,)))[:, 0]
+    assert np.isfinite(moved).all() and (np.diff(moved) >= 0).all()
+    assert (moved > 0).sum() == (logits[:, 0] > np.log(0.01 / 0.99)).sum()
+    np.testing.assert_array_equal(voting.apply_thresholds(logits, ()), logits)

@@ -26,7 +26,7 @@ def classify_patches(
         classifier: Network with k classes.
         variables: Its parameters and statistics.
         crops: Patches, of gray levels or enhanced channels.
-        settings: `settings.patch_batch_size` patches are classified at once.
+        settings: `settings.patch_batch_size` patches are classified at once; `settings.thresholds` are applied.
 
     Returns:
         Logits and last feature maps.
@@ -37,7 +37,8 @@ def classify_patches(
     ) -> tuple[Float32[Array, "size k"], Float32[Array, "size h w features"]]:
         folded, x = inputs.prepare(classifier, variables, inputs.to_float(batch))
         features = registry.extract_features(classifier.module, folded, x)
-        return registry.apply_head(classifier.module, variables, features), features
+        logits = registry.apply_head(classifier.module, variables, features)
+        return voting.apply_thresholds(logits, settings.thresholds), features
 
     # Explicit batches: under `vmap`, `lax.map` with a batch size would classify the patches one by one.
     return batching.merge_batch(lax.map(run, batching.split_batch(crops, settings.patch_batch_size)), len(crops))

@@ -90,7 +90,7 @@ def classify(
         classifier: Network with k classes.
         variables: Its parameters and statistics.
         pixels: Gray levels of radiographs, or their enhanced channels.
-        settings: Not used.
+        settings: `settings.thresholds` are applied.
 
     Returns:
         Logits of the windows in reading order, and last feature maps.
@@ -104,7 +104,8 @@ def classify(
         logits = jax.vmap(lambda cells: patches.extract_windows(cells, grid.side).mean((2, 3)))(cells)
     else:
         logits = jnp.moveaxis(_map_rows(apply_head, features, grid), 0, 1)
-    return logits.reshape(len(pixels), grid.num_per_side**2, -1), features
+    logits = logits.reshape(len(pixels), grid.num_per_side**2, -1)
+    return voting.apply_thresholds(logits, settings.thresholds), features
 
 
 def saliency(
