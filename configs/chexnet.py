@@ -1,8 +1,8 @@
 """CheXNet (Rajpurkar et al. 2017) as its reimplementations publish it: 14 findings of a whole radiograph.
 
 python -m cxrjax.main --mode=import --config=configs/chexnet.py:VARIANT --input=FILE --workdir=RUN
-FILE is a checkpoint of arnoweng/CheXNet, zoogzog/chexnet or jrzech/reproduce-chexnet; docs/how_to/published_models.md has the
-addresses. To train it instead, leave out --mode=import and --input, and name --config.data.dir=DATA.
+FILE is a checkpoint of arnoweng/CheXNet, zoogzog/chexnet or jrzech/reproduce-chexnet (docs/how_to/published_models.md).
+To train it instead, leave out --mode=import and --input, and name --config.data.dir=DATA.
 Sources: arnoweng/CheXNet (model.py), zoogzog/chexnet (ChexnetTrainer.py), jrzech/reproduce-chexnet (model.py).
 Difference from the original: one middle crop is classified, where arnoweng/CheXNet and zoogzog/chexnet average the
 probabilities of ten crops.

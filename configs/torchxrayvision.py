@@ -1,8 +1,8 @@
 """Published networks of torchxrayvision (Cohen et al. 2022): findings of a whole radiograph, to apply and to audit.
 
 python -m cxrjax.main --mode=import --config=configs/torchxrayvision.py:VARIANT --input=FILE --workdir=RUN
-FILE is the one that torchxrayvision downloads to ~/.torchxrayvision/models_data; docs/how_to/published_models.md has the
-addresses.
+FILE is the one that torchxrayvision downloads to ~/.torchxrayvision/models_data; docs/how_to/published_models.md has
+the addresses.
 Sources: mlmed/torchxrayvision at version 1.5.7; labels and operating points are those of `model_urls` in models.py.
 Differences from the original: the middle square is resized by area averaging (there by interpolation with a Gaussian
 filter) and rounded to 8 bit; a DICOM file is displayed by its window. Outputs without a label are left out.

@@ -57,7 +57,10 @@ def test_no_number_is_anything_else(value):
         ({"segmenter__architecture": 5}, "segmenter.architecture=5: it should be a text"),
         ({"pretrained_outputs": [0.5]}, "pretrained_outputs=[0.5]: it should be a list of whole numbers from 0 to"),
         ({"pretrained_outputs": [True]}, "pretrained_outputs"),
-        ({"classifier__thresholds": [1.5]}, "classifier.thresholds=[1.5]: it should be a list of numbers from 1e-06 to"),
+        (
+            {"classifier__thresholds": [1.5]},
+            "classifier.thresholds=[1.5]: it should be a list of numbers from 1e-06 to",
+        ),
         ({"classifier__classes": "ab"}, "classifier.classes='ab': it should be a list of different texts"),
         ({"classifier__classes": ["a", "a"]}, "classifier.classes"),
         ({"classifier__classes": [["a"]]}, "classifier.classes"),
