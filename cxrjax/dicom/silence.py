@@ -6,20 +6,18 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LOGGERS = ("pydicom", "highdicom")
+_logger = logging.getLogger("highdicom")  # `cxrjax.io.decoding` silences that of pydicom for good
 _lock = threading.RLock()  # filters of warnings and levels of loggers are those of the whole process
 
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Suppress warnings and log messages of pydicom and highdicom; threads enter one after another."""
+    """Suppress warnings of pydicom and log messages of highdicom; threads enter one after another."""
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        levels = {name: logging.getLogger(name).level for name in _LOGGERS}
-        for name in _LOGGERS:
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        level = _logger.level
+        _logger.setLevel(logging.CRITICAL + 1)
         try:
             yield
         finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)
+            _logger.setLevel(level)
