@@ -1,26 +1,22 @@
 """A receiver between Debian's Orthanc and DCMTK, killed while it works."""
 
-import json
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from data_prep.phantom.draw import draw
+from tests.helpers import orthanc as orthanc_program
+from tests.helpers.orthanc import free_port, wait_until
 from tests.receive.conftest import save_radiograph
 
-ORTHANC = shutil.which("Orthanc", path=f"{os.environ['PATH']}:/usr/sbin")
 STORESCU = shutil.which("storescu")
 COUNT = 200  # radiographs
 SENDERS = 4
@@ -31,55 +27,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not (ORTHANC and STORESCU), reason="Orthanc or DCMTK's storescu is not installed"),
+    pytest.mark.skipif(
+        not (orthanc_program.PROGRAM and STORESCU), reason="Orthanc or DCMTK's storescu is not installed"
+    ),
 ]
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-def wait_until(is_done, seconds=SECONDS):
-    deadline = time.monotonic() + seconds
-    while not is_done():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.fixture
 def orthanc(tmp_path):
     """A running Orthanc, which stores what it already has only once."""
-    ports = SimpleNamespace(dicom=free_port(), http=free_port())
-    config = {
-        "StorageDirectory": str(tmp_path / "orthanc"),
-        "IndexDirectory": str(tmp_path / "orthanc"),
-        "DicomPort": ports.dicom,
-        "HttpPort": ports.http,
-        "AuthenticationEnabled": False,
-        "DicomAlwaysAllowStore": True,
-        "OverwriteInstances": False,
-        "Plugins": [],
-    }
-    (tmp_path / "orthanc.json").write_text(json.dumps(config))
-    log = (tmp_path / "orthanc.log").open("w")
-    process = subprocess.Popen([str(ORTHANC), str(tmp_path / "orthanc.json")], stdout=log, stderr=log)
-
-    def read(path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{ports.http}/{path}", timeout=60) as answer:
-            return json.load(answer)
-
-    def is_up():
-        try:
-            return bool(read("system"))
-        except OSError:
-            return False
-
-    wait_until(is_up, 60)
-    yield SimpleNamespace(port=ports.dicom, read=read)
-    process.terminate()
-    process.wait(60)
-    log.close()
+    with orthanc_program.run(tmp_path) as server:
+        yield server
 
 
 class ReceiverProcess:
@@ -102,7 +60,7 @@ class ReceiverProcess:
         with self.log.open("a") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         starts = self.count("listening")
-        wait_until(lambda: self.count("listening") > starts or self._process.poll() is not None)
+        wait_until(lambda: self.count("listening") > starts or self._process.poll() is not None, SECONDS)
         assert self._process.poll() is None, self.log.read_text()
 
     def end(self, number):
@@ -148,14 +106,14 @@ def test_every_radiograph_has_its_three_results_once_though_the_receiver_is_kill
     try:
         for word, numbers in KILLS.items():
             for number in numbers:
-                wait_until(lambda word=word, number=number: receiver.count(word) >= number)
+                wait_until(lambda word=word, number=number: receiver.count(word) >= number, SECONDS)
                 receiver.end(signal.SIGKILL)
                 receiver.start()
         assert [sender.wait(SECONDS) for sender in senders] == [0] * SENDERS
     finally:
         for sender in senders:
             sender.kill()
-    wait_until(lambda: orthanc.read("statistics")["CountInstances"] >= len(KINDS) * COUNT)
+    wait_until(lambda: orthanc.read("statistics")["CountInstances"] >= len(KINDS) * COUNT, SECONDS)
     wait_until(lambda: not list((tmp_path / "queue" / "results").iterdir()), 60)
     assert receiver.end(signal.SIGTERM) == 143
 
