@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrjax.metrics import baselines, classification, confidence, finding_arrays, multilabel
+from cxrjax.metrics import classification, confidence, finding_arrays, multilabel
 from cxrjax.metrics.finding_arrays import FindingArrays
 
 _VALUES = ("absent", "present")
@@ -55,35 +55,37 @@ def measure_baseline(rows: Sequence[Mapping[str, Any]], weights: NDArray) -> dic
     }
 
 
-def chance_level(train_targets: NDArray, targets: NDArray) -> dict[str, float]:
-    """Compute the scores of the better of two predictors that know only the findings of training.
+def chance_level(train_shares: NDArray, targets: NDArray) -> dict[str, float]:
+    """Compute the scores of the better of two predictors that know only how frequent the findings are in training.
+
+    One calls a finding if most radiographs of training have it, the other draws it by its share. F1 is that of the
+    expected counts, as in `baselines.chance_level`.
 
     Args:
-        train_targets: [m, k] of the training radiographs, as `cxrjax.io.findings` describes.
-        targets: [n, k] of those that are predicted.
+        train_shares: [k], share of the training radiographs with each finding; NaN where it is not known.
+        targets: [n, k] of the radiographs that are predicted, as `cxrjax.io.findings` describes.
 
     Returns:
-        The means over the findings of `baselines.chance_level` for absent and present, with the F1 of present. A
-        finding that is not known in both is left out, and from F1 also one that is never present.
+        {"macro_f1", "accuracy", "macro_auroc", "macro_average_precision"}, means over the findings that are known in
+        training and here; of these, F1 and average precision over those that are present in a radiograph.
     """
     f1 = []
     accuracy = []
-    for train, test in zip(train_targets.T, targets.T, strict=True):
-        train_present = train[train >= 0] >= 0.5
-        test_present = test[test >= 0] >= 0.5
-        if not len(train_present) or not len(test_present):
+    precision = []
+    for q, values in zip(train_shares, targets.T, strict=True):
+        present = values[values >= 0] >= 0.5
+        if np.isnan(q) or not len(present):
             continue
-        p = float(test_present.mean())
-        q = float(train_present.mean())
-        accuracy.append(baselines.chance_level(_name(train_present), _name(test_present), _VALUES)["accuracy"])
-        always = 2 * p / (p + 1) if q >= 0.5 else 0.0
-        drawn = 2 * p * q / max(p + q, 1e-12)
+        p = float(present.mean())
+        accuracy.append(max(p if q >= 0.5 else 1 - p, p * q + (1 - p) * (1 - q)))
         if p:
-            f1.append(max(always, drawn))
+            f1.append(max(2 * p / (p + 1) if q >= 0.5 else 0.0, 2 * p * q / (p + q)))
+            precision.append(p)
     return {
         "macro_f1": float(np.mean(f1)) if f1 else 0.0,
         "accuracy": float(np.mean(accuracy)) if accuracy else 0.0,
         "macro_auroc": 0.5,
+        "macro_average_precision": float(np.mean(precision)) if precision else 0.0,
     }
 
 
@@ -97,10 +99,6 @@ def mixed_sources(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         if ((part.positive & part.known).any(0) & (~part.positive & part.known).any(0)).any():
             mixed.append(source)
     return mixed
-
-
-def _name(present: NDArray) -> list[str]:
-    return [_VALUES[int(value)] for value in present]
 
 
 def _mean_accuracy(arrays: FindingArrays, correct: NDArray, weights: NDArray) -> confidence.Combination:

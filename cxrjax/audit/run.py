@@ -24,7 +24,7 @@ from cxrjax.audit.experiments import EXPERIMENTS, Experiment, ExperimentResult
 from cxrjax.config import Config
 from cxrjax.evaluation import tables
 from cxrjax.io import json_file, predictions_csv
-from cxrjax.metrics import baselines, finding_arrays, prediction_arrays
+from cxrjax.metrics import baselines, finding_arrays, multilabel, prediction_arrays
 from cxrjax.runs import run_dir
 from cxrjax.runtime import atomic_files, compilation_cache, former_names, software, terminal
 
@@ -213,7 +213,9 @@ def _describe(
 
 def _chance_level(context: AuditContext) -> dict[str, float]:
     if context.is_multi_label:
-        return finding_metrics.chance_level(*context.record_targets)
+        train, test = context.record_targets
+        counts = finding_arrays.count_by_source(context.train_sources, train, context.classes)
+        return finding_metrics.chance_level(multilabel.prevalences(counts, context.classes), test)
     return baselines.chance_level(context.train_labels, [row["label"] for row in context.rows], context.classes)
 
 

@@ -91,18 +91,28 @@ def source_probabilities(
         The share of radiographs with the finding among the training radiographs of the source whose truth is known;
         among those of all sources where there are none of the source; 0.5 where there are none at all.
     """
-    none = np.zeros((len(findings), 2))
-    by_source = {
-        source: np.array([of_source.get(name, (0, 0)) for name in findings], float).reshape(-1, 2)
-        for source, of_source in counts.items()
-    }
-    overall = sum(by_source.values(), none)
-    prevalence = np.nan_to_num(safe_divide(overall[:, 1], overall.sum(1)), nan=0.5)
+    by_source = {source: _tabulate(of_source, findings) for source, of_source in counts.items()}
+    prevalence = np.nan_to_num(prevalences(counts, findings), nan=0.5)
     shares = {
         source: np.where(table.sum(1) > 0, safe_divide(table[:, 1], table.sum(1)), prevalence)
         for source, table in by_source.items()
     }
     return np.array([shares.get(source, prevalence) for source in sources]).reshape(-1, len(findings))
+
+
+def prevalences(counts: Mapping[str, Mapping[str, Sequence[int]]], findings: Sequence[str]) -> Float[np.ndarray, "k"]:
+    """Return the share of training radiographs with each finding, of those whose truth is known; NaN without any.
+
+    Args:
+        counts: see `source_probabilities`.
+        findings: names of the k findings.
+    """
+    total = sum((_tabulate(of_source, findings) for of_source in counts.values()), np.zeros((len(findings), 2)))
+    return safe_divide(total[:, 1], total.sum(1))
+
+
+def _tabulate(of_source: Mapping[str, Sequence[int]], findings: Sequence[str]) -> Float[np.ndarray, "k 2"]:
+    return np.array([of_source.get(name, (0, 0)) for name in findings], float).reshape(-1, 2)
 
 
 def prepare_calibration(

@@ -58,10 +58,11 @@ def test_chance_is_what_a_guesser_reaches_who_saw_no_radiograph():
     train = (rng.random((4000, 2)) < [0.3, 0.8]).astype(float)
     test = (rng.random((4000, 2)) < [0.4, 0.6]).astype(float)
     test[:5] = [[-1, NAN]] * 5
-    chance = finding_metrics.chance_level(train, test)
+    chance = finding_metrics.chance_level(train.mean(0), test)
     drawn = [f1_score(test[5:, 0], rng.random(3995) < train[:, 0].mean()) for _ in range(50)]
     always = f1_score(test[5:, 1], np.ones(3995))
     assert chance["macro_f1"] == pytest.approx((np.mean(drawn) + always) / 2, abs=0.01)
+    assert chance["macro_average_precision"] == pytest.approx(test[5:].mean(), abs=1e-9)
     assert chance["accuracy"] == pytest.approx((0.6 + 0.6) / 2, abs=0.03)
 
 
