@@ -64,6 +64,28 @@ def collect(rows: Sequence[Mapping]) -> FindingArrays:
     )
 
 
+def list_errors(row: Mapping) -> list[str]:
+    """Return the findings of a row that are present but not predicted, or absent but predicted, the worst first.
+
+    The worst is the one whose probability is the furthest from the truth. Without a prediction, they are those that are
+    present.
+    """
+    names = predictions_csv.class_names(row, predictions_csv.TARGET_PREFIX)
+    called = findings.from_label(row["prediction"])
+    wrong = []
+    for name in names:
+        target = row[predictions_csv.TARGET_PREFIX + name]
+        if findings.is_known(np.asarray(target)) and (target >= _PRESENT) != (name in called):
+            wrong.append(name)
+    return sorted(wrong, key=lambda name: -error(row, name))
+
+
+def error(row: Mapping, name: str) -> float:
+    """Return how far the probability of a finding is from its truth, 0..1; 1 without a probability."""
+    distance = abs(row[predictions_csv.TARGET_PREFIX + name] - row[f"probability_{name}"])
+    return 1.0 if np.isnan(distance) else float(distance)
+
+
 def count_by_source(
     sources: Sequence[str], targets: Float[np.ndarray, "n k"], names: Sequence[str]
 ) -> dict[str, dict[str, list[int]]]:

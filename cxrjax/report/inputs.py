@@ -79,6 +79,11 @@ class ReportInputs(NamedTuple):
         return from_config.classes(self.config)
 
     @property
+    def is_multi_label(self) -> bool:
+        """True if the run predicts several findings per radiograph."""
+        return bool(self.classes) and self.config.classifier.targets == "multi"
+
+    @property
     def is_external(self) -> bool:
         """True if the evaluated data set is not that of training."""
         return self.name != self.split
@@ -196,6 +201,12 @@ def _chance_level(
     workdir: Path, rows: list[dict[str, Any]], config: Config, classes: tuple[str, ...]
 ) -> Mapping[str, float | None]:
     """Return the chance level given the labels of training; None where these are not available."""
+    if config.classifier.targets == "multi":
+        counts = provenance.load_finding_counts(workdir)
+        if counts is None:
+            return dict.fromkeys(("macro_f1", "macro_average_precision")) | {"macro_auroc": 0.5}
+        targets = predictions_csv.targets(rows, classes)
+        return finding_metrics.chance_level(multilabel.prevalences(counts, classes), targets)
     try:
         _, training_labels = provenance.load_labels(workdir, config)
     except dataset.DatasetError:
