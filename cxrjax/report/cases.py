@@ -14,6 +14,7 @@ from cxrjax.data import batch, dataset
 from cxrjax.inference.predictor import Predictor, predict_stored
 from cxrjax.io import predictions_csv
 from cxrjax.io.crop import Frame
+from cxrjax.metrics import finding_arrays
 from cxrjax.ops import lung_masks
 
 QUALITY = 75  # of WebP, 0..100
@@ -49,6 +50,8 @@ class CaseView(NamedTuple):
     @property
     def num_votes(self) -> int:
         """Number of patches that voted, for any class."""
+        if self.has_findings:
+            return self.row[predictions_csv.NUM_PATCHES]
         return sum(
             self.row[f"votes_{name}"] for name in predictions_csv.class_names(self.row, predictions_csv.COUNT_PREFIX)
         )
@@ -61,14 +64,43 @@ class CaseView(NamedTuple):
     @property
     def is_wrong(self) -> bool:
         """True if the prediction, or its absence, differs from the label; False for a segmenter."""
-        return "prediction" in self.row and self.row["prediction"] != self.row["label"]
+        return is_wrong(self.row)
+
+    @property
+    def has_findings(self) -> bool:
+        """True for several findings per radiograph."""
+        return predictions_csv.has_findings(self.row)
+
+    @property
+    def errors(self) -> list[str]:
+        """Findings that are wrongly predicted, or not predicted, the worst first."""
+        return finding_arrays.list_errors(self.row)
+
+    @property
+    def map_label(self) -> str:
+        """The class or finding that the saliency map shows: the prediction, or the most probable finding."""
+        return self.by_probability[0] if self.has_findings else self.row["prediction"]
+
+    @property
+    def by_probability(self) -> list[str]:
+        """The classes or findings, the most probable first."""
+        names = predictions_csv.class_names(self.row, predictions_csv.COUNT_PREFIX)
+        return sorted(names, key=lambda name: -np.nan_to_num(self.row[f"probability_{name}"]))
+
+
+def is_wrong(row: Mapping[str, Any]) -> bool:
+    """Return whether a prediction is wrong; of several findings, whether that of a finding is whose truth is known."""
+    if predictions_csv.has_findings(row):
+        return bool(finding_arrays.list_errors(row))
+    return "prediction" in row and row["prediction"] != row["label"]
 
 
 def sort_worst_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return rows sorted worst first.
 
     For a classifier: the wrong predictions, most confident first (a missing prediction is wrong, with confidence 0),
-    then the correct ones, least confident first. For a segmenter: by the Dice of the lungs, failures first, rows
+    then the correct ones, least confident first. For several findings: those with the largest error of a finding first,
+    the distance of its probability from its truth. For a segmenter: by the Dice of the lungs, failures first, rows
     without a true mask last.
     """
     return sorted(rows, key=_sort_key)
@@ -183,8 +215,16 @@ def _sort_key(row: dict[str, Any]) -> float:
         if row["status"] != predictions_csv.OK:
             return -1.0
         return np.nan_to_num(row["dice_lungs"], nan=np.inf)
+    if predictions_csv.has_findings(row):
+        return -max([finding_arrays.error(row, name) for name in _known_findings(row)], default=0.0)
     confidence = float(np.nan_to_num(row["confidence"]))
     return -1 - confidence if row["prediction"] != row["label"] else confidence
+
+
+def _known_findings(row: Mapping[str, Any]) -> list[str]:
+    """Return the findings with a known truth."""
+    names = predictions_csv.class_names(row, predictions_csv.TARGET_PREFIX)
+    return [name for name in names if row[predictions_csv.TARGET_PREFIX + name] >= 0]
 
 
 def _true_lungs(examples: batch.RadiographBatch, i: int) -> NDArray[np.bool_]:

@@ -41,6 +41,10 @@ _TITLES = {
 }
 
 
+_FINDING_PAGES = {"classes": "findings.html", "certainty": "finding_certainty.html"}  # of several findings
+_FINDING_TITLES = {"classes": "Findings", "certainty": "Probabilities"}
+
+
 class OperatingPoint(NamedTuple):
     """Threshold of a class, and its scores."""
 
@@ -64,7 +68,15 @@ def list_sections(inputs: ReportInputs, has_missing: bool) -> list[tuple[str, st
         absent.add("ood")
     if not has_missing:
         absent.add("missing")
-    return [(name, title) for name, title in _TITLES.items() if name not in absent]
+    titles = _TITLES | (_FINDING_TITLES if inputs.is_multi_label else {})
+    return [(name, title) for name, title in titles.items() if name not in absent]
+
+
+def choose_pages(inputs: ReportInputs) -> dict[str, str]:
+    """Return the template of each section."""
+    if not inputs.classes:
+        return PAGES | {"scores": "lungs.html"}
+    return PAGES | (_FINDING_PAGES if inputs.is_multi_label else {})
 
 
 def merge_operating_points(points: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[OperatingPoint]:

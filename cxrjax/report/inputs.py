@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cxrjax.audit import forecast
+from cxrjax.audit import finding_metrics, forecast
 from cxrjax.config import Config
 from cxrjax.data import dataset, tfds_store
 from cxrjax.evaluation import decisions, external
-from cxrjax.io import json_file, predictions_csv
-from cxrjax.metrics import baselines, identifiability, prediction_arrays
+from cxrjax.io import findings, json_file, predictions_csv
+from cxrjax.metrics import baselines, identifiability, multilabel, prediction_arrays
 from cxrjax.models import from_config
 from cxrjax.runs import calibration, dataset_record, history, provenance, run_dir
 from cxrjax.runtime import former_names, software
@@ -21,15 +21,11 @@ class DatasetInfo(NamedTuple):
     """Contents of a prepared data set, without its images."""
 
     name: str
-    counts: dict[str, dict[str, Counter]]  # split -> source -> label -> radiographs
+    counts: dict[str, dict[str, Counter]]  # split -> source -> label, or each finding that is present -> radiographs
     preparation_report: dict[str, Any]  # report.json
     card: dict[str, Any] | None  # card.json
     without_patient: int = 0  # radiographs without a patient id
-
-    @property
-    def num_radiographs(self) -> int:
-        """Number of radiographs in all splits."""
-        return sum(counts.total() for counts in self.label_counts.values())
+    num_radiographs: int = 0  # in all splits
 
     @property
     def sources(self) -> list[str]:
@@ -151,7 +147,7 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
         morphometry=_read(former_names.find(workdir, "morphometry", name, "differences.json")),
         calibration=_read(workdir / "calibration.json"),
         min_confidence=min_confidence,
-        identifiability=identifiability.summarize(provenance.load_label_counts(workdir) or {}) if classes else [],
+        identifiability=_identifiability(workdir, config) if classes else [],
         training_data=training_data,
         evaluation_data=evaluation_data,
         versions=software.versions(),
@@ -159,6 +155,13 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
         external=assessed,
         forecast=forecast.check(own_audit, assessed).sentence if own_audit and assessed else "",
     )
+
+
+def _identifiability(workdir: Path, config: Config) -> list[str]:
+    """Return what the sources and labels of training allow to learn; [] of several findings, which this is not for."""
+    if config.classifier.targets == "multi":
+        return []
+    return identifiability.summarize(provenance.load_label_counts(workdir) or {})
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -171,12 +174,26 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _dataset_info(directory: str) -> DatasetInfo:
-    splits = {split: _count(directory, split) for split in tfds_store.list_splits(directory)}
-    counts = {split: by_source for split, (by_source, _) in splits.items()}
-    without_patient = sum(without for _, without in splits.values())
-    name = tfds_store.dataset_name(directory)
+    counts: dict[str, dict[str, Counter]] = {}
+    num_radiographs = 0
+    without_patient = 0
+    for split in tfds_store.list_splits(directory):
+        counts[split] = {}
+        for record in tfds_store.iter_records(directory, split):
+            label, known_findings = tfds_store.read_labels(record)
+            names = (
+                [label] if known_findings is None else findings.format_label(known_findings).split(findings.SEPARATOR)
+            )
+            counts[split].setdefault(record["source"], Counter()).update(names)
+            num_radiographs += 1
+            without_patient += not prediction_arrays.names_patient(record["patient_id"])
     return DatasetInfo(
-        name, counts, tfds_store.read_report(directory), tfds_store.read_card(directory), without_patient
+        name=tfds_store.dataset_name(directory),
+        counts=counts,
+        preparation_report=tfds_store.read_report(directory),
+        card=tfds_store.read_card(directory),
+        without_patient=without_patient,
+        num_radiographs=num_radiographs,
     )
 
 
@@ -185,16 +202,6 @@ def _dataset_info_if_present(directory: str) -> DatasetInfo | None:
         return _dataset_info(directory)
     except dataset.DatasetError:
         return None
-
-
-def _count(directory: str, split: str) -> tuple[dict[str, Counter], int]:
-    """Return the radiographs of a split by source and label, and how many have no patient id."""
-    counts: dict[str, Counter] = {}
-    without_patient = 0
-    for example in tfds_store.iter_records(directory, split):
-        counts.setdefault(example["source"], Counter())[example["label"]] += 1
-        without_patient += not prediction_arrays.names_patient(example["patient_id"])
-    return counts, without_patient
 
 
 def _chance_level(

@@ -7,7 +7,7 @@ import numpy as np
 
 from cxrjax.audit import criteria, finding
 from cxrjax.audit.metrics import HEADLINE
-from cxrjax.report import external_view
+from cxrjax.report import cases, external_view
 from cxrjax.report.first_screen import AUROC_NOTE, Bar, Overview
 from cxrjax.report.inputs import ReportInputs
 
@@ -45,9 +45,10 @@ def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overv
     """Return the overview of a classifier that was not audited."""
     n = len(inputs.rows)
     unit = AUROC_NOTE
-    source = inputs.scores["source_baseline"]["macro"]["auroc"]
+    baseline = inputs.scores["source_baseline"]
+    source = baseline["macro"]["auroc"] if baseline else {"value": None}
     chance = inputs.chance[HEADLINE]
-    if network["value"] is None:
+    if network["value"] is None and not inputs.is_multi_label:
         network = inputs.scores["all"]["accuracy"]
         source = inputs.scores["source_baseline"]["accuracy"]
         chance = inputs.chance["accuracy"]
@@ -112,8 +113,8 @@ def select_examples(worst_first: Sequence[dict[str, Any]]) -> list[dict[str, Any
         scored = [row for row in worst_first if not np.isnan(row["dice_lungs"])]
         best = scored[: -EXAMPLES - 1 : -1]
         return best + [row for row in worst_first[:EXAMPLES] if row not in best]
-    wrong = [row for row in worst_first if row["prediction"] != row["label"] and row["prediction"]]
-    right = [row for row in reversed(worst_first) if row["prediction"] == row["label"]]
+    wrong = [row for row in worst_first if cases.is_wrong(row) and row["prediction"]]
+    right = [row for row in reversed(worst_first) if not cases.is_wrong(row)]
     return _of_different_labels(right) + _of_different_labels(wrong)
 
 

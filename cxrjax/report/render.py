@@ -16,8 +16,9 @@ from markupsafe import Markup, escape
 from cxrjax import plotting
 from cxrjax.audit import answers
 from cxrjax.evaluation import saliency_verdict, tables
+from cxrjax.io import findings
 from cxrjax.metrics import classification, subgroups
-from cxrjax.report import contents, description, external_view, missing, overview
+from cxrjax.report import contents, description, external_view, finding_table, missing, overview
 from cxrjax.report.cases import CaseView
 from cxrjax.report.inputs import ReportInputs
 from cxrjax.runtime.formatting import capitalize_first, format_ci, format_label, format_p, shorten_middle
@@ -59,6 +60,8 @@ def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> by
         "percent": format_percent,
         "short_path": shorten_path,
         "label_cells": label_cells,
+        "finding_names": name_findings,
+        "truth": format_truth,
     }
     environment.globals |= {"data_uri": data_uri, "FEW": subgroups.FEW, "value": value, "interval": interval}
     environment.globals["follows_theme"] = follows_theme
@@ -74,13 +77,16 @@ def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> by
         is_classifier=bool(inputs.classes),
         **external_view.list_variables(inputs),
         headline=headline(inputs) if inputs.classes else [],
-        confusion=confusion(inputs) if inputs.classes else [],
+        is_multi_label=inputs.is_multi_label,
+        confusion=confusion(inputs) if inputs.classes and not inputs.is_multi_label else [],
+        finding_rows=finding_table.list_rows(inputs) if inputs.is_multi_label else [],
+        finding_controls=finding_table.list_controls(inputs) if inputs.is_multi_label else [],
         overview=overview.summarize(inputs),
         stale_audit=overview.STALE_AUDIT if inputs.classes and overview.is_audit_stale(inputs) else "",
         answers=answers.list_answers(inputs.audit) if inputs.audit else [],
         missing=lacking,
         contents=contents.list_sections(inputs, bool(lacking)),
-        pages=contents.PAGES if inputs.classes else contents.PAGES | {"scores": "lungs.html"},
+        pages=contents.choose_pages(inputs),
         operating_points=contents.merge_operating_points(inputs.scores.get("operating_points", {})),
         undecided=contents.describe_undecided(inputs) if inputs.classes else "",
         audit_chance=inputs.audit["chance"]["macro_auroc"] if inputs.audit else None,
@@ -119,11 +125,30 @@ def shorten_path(path: str) -> str:
     return shorten_middle(PurePath(path).stem)
 
 
+def name_findings(label: str) -> str:
+    """Return the findings of a label of several as readers write them, joined by commas."""
+    return ", ".join(format_label(name) for name in label.split(findings.SEPARATOR))
+
+
+def format_truth(target: float) -> str:
+    """Return the truth of a finding in a word, or as a share for a soft label; – where it is not known."""
+    if target == findings.UNCERTAIN:
+        return "uncertain"
+    words = {findings.POSITIVE: "yes", findings.NEGATIVE: "no"}
+    return words.get(target, format_percent(target))
+
+
 def headline(inputs: ReportInputs) -> list[tuple[str, Any, Any, Any]]:
     """Return the main scores: (name, score of the network, of the source alone, of chance)."""
     network = inputs.scores["all"]
     source = inputs.scores["source_baseline"]
     chance = inputs.chance
+    if inputs.is_multi_label:
+        source_macro = source["macro"] if source else {}
+        return [
+            (title, network["macro"][key], source_macro.get(key), chance[f"macro_{key}"])
+            for key, title in finding_table.MACRO_SCORES.items()
+        ]
     source_auroc = source["macro"]["auroc"]
     if value(source_auroc) is None and inputs.audit:  # scored by an older version, or without the labels of training
         experiments = [experiment for experiment in inputs.audit["experiments"] if experiment["name"] == "source"]

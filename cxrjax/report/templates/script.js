@@ -37,18 +37,45 @@ if (table) {
   form.addEventListener("input", filter);
   form.addEventListener("submit", (event) => event.preventDefault());
   filter();
+}
 
-  [...table.tHead.rows[0].cells].forEach((head, column) => {
+// The headings of these tables sort their rows, by the first number of a cell or by its text.
+for (const sortable of document.querySelectorAll("#table, table.sortable")) {
+  const rows = [...sortable.tBodies[0].rows];
+  [...sortable.tHead.rows[0].cells].forEach((head, column) => {
     const button = document.createElement("button");
     button.textContent = head.textContent;
     head.replaceChildren(button);
     button.addEventListener("click", () => {
       const way = head.ariaSort === "ascending" ? -1 : 1;
       const text = (row) => row.cells[column].textContent;
-      for (const cell of table.tHead.rows[0].cells) cell.removeAttribute("aria-sort");
+      for (const cell of sortable.tHead.rows[0].cells) cell.removeAttribute("aria-sort");
       head.ariaSort = way > 0 ? "ascending" : "descending";
       rows.sort((a, b) => way * text(a).localeCompare(text(b), undefined, { numeric: true }));
-      table.tBodies[0].append(...rows);
+      sortable.tBodies[0].append(...rows);
     });
   });
+}
+
+// A long table shows its first rows; its form finds rows by a word, or shows all.
+const FOLDED = 6;
+for (const form of document.querySelectorAll("form.narrow")) {
+  const body = document.getElementById(form.dataset.table).tBodies[0];
+  const [words, all, count] = [form.querySelector("input"), form.querySelector("button"), form.querySelector("output")];
+  const fold = () => {
+    const sought = words.value.toLowerCase();
+    const rows = [...body.rows];
+    rows.forEach((row, number) => {
+      row.hidden = sought ? !row.cells[0].textContent.toLowerCase().includes(sought) : all.hidden ? false : number >= FOLDED;
+    });
+    count.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length}`;
+  };
+  form.hidden = body.rows.length <= FOLDED;
+  if (form.hidden) continue;
+  form.addEventListener("input", fold);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  all.addEventListener("click", () => { all.hidden = true; fold(); });
+  new MutationObserver(fold).observe(body, { childList: true });
+  addEventListener("beforeprint", () => { all.hidden = true; fold(); });
+  fold();
 }
