@@ -103,6 +103,8 @@ def _finding_tables(scores: Mapping[str, Any]) -> list[str]:
     for name, of_finding in network["classes"].items():
         counts = [str(of_finding["n"]), str(of_finding["support"])]
         lines.append([format_label(name), *counts, *cells(of_finding, source and source["classes"][name])])
+    if network["energy_in_lesions"]["value"] is not None:
+        lines.append(["map energy in lesions", "", "", format_ci(network["energy_in_lesions"]), "", "", ""])
     tables = [markdown_table(head, lines)]
     tables += _operating_point_tables(scores)
     for kind, errors in scores["calibration"].items():

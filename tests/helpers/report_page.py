@@ -85,6 +85,7 @@ HERE = inputs.DatasetInfo(
     },
     {"skipped": ["one"]},
     None,
+    num_radiographs=146,
 )
 
 
