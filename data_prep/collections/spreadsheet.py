@@ -1,10 +1,11 @@
 """Read the tables of a collection, CSV or Excel, as one dict of column -> text per row."""
 
 import csv
+import gzip
 import io
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -31,6 +32,29 @@ def read_csv(path: Path, *needed: str) -> list[dict[str, str]]:
         raise PreparationError(f"{path}: not a CSV file ({error})") from error
     _check_columns(path, table.fieldnames or [], needed)
     return rows
+
+
+def iter_csv(path: Path, *needed: str) -> Iterator[dict[str, str]]:
+    """Yield the rows of a large CSV file one by one, without holding the file in memory; a missing cell is "".
+
+    Args:
+        path: UTF-8 text with a header; compressed by gzip if its name ends in .gz.
+        needed: columns that it must have.
+
+    Raises:
+        PreparationError: see `read_csv`; or the file is cut short.
+    """
+    open_text = gzip.open if path.suffix == ".gz" else open
+    try:
+        with open_text(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
+            table = csv.DictReader(file)
+            _check_columns(path, table.fieldnames or [], needed)
+            for row in table:
+                yield {name: (text or "").strip() for name, text in row.items() if name}
+    except (OSError, EOFError) as error:
+        raise PreparationError(f"{path}: {(getattr(error, 'strerror', '') or str(error)).lower()}") from error
+    except csv.Error as error:
+        raise PreparationError(f"{path}: not a CSV file ({error})") from error
 
 
 def read_xlsx(path: Path, *needed: str) -> list[dict[str, str]]:

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
+from data_prep.collections.boxes import Box, draw_boxes
 from data_prep.collections.dicom import read_frontal
 from data_prep.collections.locate import find_root
 from data_prep.collections.spreadsheet import read_csv
 from data_prep.example import Example, encode_png
 from data_prep.options import Options
-from data_prep.record import PreparationError, Record, RecordError
+from data_prep.record import PreparationError, Record
 from data_prep.source import Source
 
 IMAGES = "stage_2_train_images"
@@ -26,8 +25,6 @@ CLASSES = "stage_2_detailed_class_info.csv"
 _NIH = "pneumonia-challenge-dataset-mappings_2018.json"
 _LABELS = {"Normal": "normal", "Lung Opacity": "opacity", "No Lung Opacity / Not Normal": "not normal"}
 _SIDES = ("x", "y", "width", "height")
-
-Box = tuple[float, ...]  # left, top, width, height, pixels
 
 
 class RsnaPneumonia(Source[Options]):
@@ -77,7 +74,7 @@ class RsnaPneumonia(Source[Options]):
         example = read_frontal(record)
         if not record.payload:
             return example
-        return replace(example, lesions=encode_png(_draw_boxes(record.payload, (example.height, example.width))))
+        return replace(example, lesions=encode_png(draw_boxes(record.payload, (example.height, example.width))))
 
 
 def _read_boxes(path: Path) -> dict[str, list[Box]]:
@@ -101,16 +98,6 @@ def _read_patients(path: Path) -> dict[str, str]:
         return {entry["subset_img_id"]: f"nih-{entry['img_id'].partition('_')[0]}" for entry in entries}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PreparationError(f"{path}: not a list of images with subset_img_id and img_id") from error
-
-
-def _draw_boxes(boxes: tuple[Box, ...], shape: tuple[int, int]) -> np.ndarray:
-    lesions = np.zeros(shape, np.uint8)
-    for left, top, width, height in boxes:
-        rows = slice(max(round(top), 0), max(round(top + height), 0))
-        lesions[rows, max(round(left), 0) : max(round(left + width), 0)] = 1
-    if not lesions.any():
-        raise RecordError("its boxes lie outside the image")
-    return lesions
 
 
 SOURCE = RsnaPneumonia()

@@ -13,7 +13,7 @@ from data_prep.source import find_sources
 from tests.helpers import upstream_files
 
 SOURCES = {name: source for name, source in find_sources().items() if name in upstream_files.NAMES}
-WITHOUT_UPSTREAM = {"phantom", "table"}
+WITHOUT_UPSTREAM = {"phantom", "phantom_findings", "table"}
 
 
 def test_every_source_with_an_upstream_has_test_files():
@@ -24,7 +24,8 @@ def test_every_source_with_an_upstream_has_test_files():
 def test_source_builds_from_its_test_files(name, tmp_path):
     upstream_files.write(name, tmp_path / "upstream")
     assert main([name, f"--raw_dir={tmp_path / 'upstream'}", f"--out={tmp_path}", "--split_ratios=0.5,0.2,0.3"]) == 0
-    folder = tmp_path / name / "2.0.0"
+    version = "3.0.0" if SOURCES[name].has_findings(SOURCES[name].options_type()) else "2.0.0"
+    folder = tmp_path / name / version
     builder = tfds.builder_from_directory(folder)
     report = json.loads((folder / "report.json").read_text())
     splits_of, ids = defaultdict(set), []
