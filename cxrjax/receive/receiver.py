@@ -1,6 +1,7 @@
 """A receiver: accept, examine and send, until it is stopped."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,21 +126,29 @@ def examine_next(queue: JobQueue, examine: Examine) -> bool:
 
 @contextmanager
 def silenced_libraries() -> Iterator[None]:
-    """Discard warnings and log lines of the DICOM libraries inside the block, which quote values of objects.
+    """Discard warnings, log lines and tracebacks of the DICOM libraries in a block, since they quote values of objects.
 
     For the thread that builds results; another one that builds them waits until the block ends.
     """
     logger = logging.getLogger("pynetdicom")
     level = logger.level
     handlers = pynetdicom._config.LOG_HANDLER_LEVEL
+    hook = threading.excepthook
     with silence():
         logger.setLevel(logging.CRITICAL + 1)
         pynetdicom._config.LOG_HANDLER_LEVEL = "none"
+        threading.excepthook = _report_by_type
         try:
             yield
         finally:
+            threading.excepthook = hook
             pynetdicom._config.LOG_HANDLER_LEVEL = handlers
             logger.setLevel(level)
+
+
+def _report_by_type(arguments: threading.ExceptHookArgs) -> None:
+    """Report an exception that ends a thread, such as one of pynetdicom that was sent an invalid message."""
+    warn(f"a connection ended by an unexpected error ({arguments.exc_type.__name__})")
 
 
 def _identify(model: Model) -> str:

@@ -25,7 +25,7 @@ MAX_OBJECT_BYTES = 128 * 2**20  # of one radiograph; an uncompressed one has les
 MAX_ASSOCIATIONS = 8  # at once, each of which has a radiograph in memory
 MAX_CONNECTIONS = 32  # at once, including those that have not opened an association yet
 _TIMEOUT_SECONDS = 60  # without a byte from the sender
-_REQUEST_SECONDS = 30  # until a connection opens its association
+_REQUEST_SECONDS = 10  # until a connection opens its association
 _PDU_BYTES = 2**17
 _VERIFICATION = "1.2.840.10008.1.1"
 _POLL_SECONDS = 0.05
@@ -207,6 +207,16 @@ class _Server(ThreadedAssociationServer):
             warn(f"a connection from {client_address[0]} was closed: --allow_address does not name it")
             return False
         return len(self.active_associations) < MAX_CONNECTIONS
+
+    def service_actions(self) -> None:
+        """Release associations that ended before they were opened, twice a second.
+
+        pynetdicom waits for their request even if the connection is closed, and counts them among the others.
+        """
+        super().service_actions()
+        for association in self.active_associations:
+            if association._started_dul and not association.is_established and not association.dul.is_alive():
+                association.dul.to_user_queue.put(None)  # pyright: ignore[reportArgumentType] (as after a timeout)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Report an unexpected error by its type alone."""

@@ -9,6 +9,7 @@ import pynetdicom
 import pytest
 from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
+from cxrjax.receive import scp
 from cxrjax.receive.contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from tests.receive.conftest import result_uid, save_radiograph, stub_examine
 
@@ -30,6 +31,15 @@ def send(port, *datasets):
     statuses = [association.send_c_store(dataset).get("Status") for dataset in datasets]
     association.release()
     return statuses
+
+
+def answers(port):
+    association = associate(port)
+    if not association.is_established:
+        return False
+    status = association.send_c_echo()
+    association.release()
+    return status.Status == 0
 
 
 def wait_until(is_done):
@@ -62,10 +72,7 @@ def test_a_radiograph_comes_in_and_its_results_arrive_once_at_the_node(start_rec
 
 def test_only_known_nodes_on_known_addresses_associate(start_receiver, capfd):
     running = start_receiver()
-    association = associate(running.port)
-    assert association.is_established
-    assert association.send_c_echo().Status == 0
-    association.release()
+    assert answers(running.port)
     assert associate(running.port, calling="STRANGER").is_rejected
     assert associate(running.port, called="OTHER").is_rejected
     assert "STRANGER" in capfd.readouterr().err
@@ -123,6 +130,18 @@ def test_what_is_too_large_is_refused_and_a_flood_is_cut_off(start_receiver, tmp
                 connection.sendall(bytes(4096))
     assert capfd.readouterr().err.count("larger than") == 3
     assert send(running.port, small) == [0]
+
+
+def test_connections_that_end_early_or_send_nonsense_leave_room_for_associations(start_receiver, monkeypatch, capfd):
+    monkeypatch.setattr(scp, "_REQUEST_SECONDS", 3600)
+    running = start_receiver()
+    request = struct.pack(">BBL", 1, 0, 2) + b"\0\1"  # too short for a request
+    for message in (b"", b"\1", b"GET / HTTP/1.1\r\n\r\n", request, request[:-1]):
+        for _ in range(scp.MAX_ASSOCIATIONS):
+            with socket.create_connection(("127.0.0.1", running.port)) as connection:
+                connection.sendall(message)
+    wait_until(lambda: answers(running.port))
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_full_queue_asks_the_sender_to_try_later(start_receiver, tmp_path, capfd):
