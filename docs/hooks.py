@@ -153,10 +153,12 @@ def render_data_prep() -> str:
 
 
 def _quote(name: str) -> str:
-    """Return the description of a docstring without its first line, as a block of text or, if indented, of code."""
-    described = pkgutil.resolve_name(name)
-    text = inspect.cleandoc(described.__doc__).partition("\n\n")[2].partition("\n\nArgs:")[0]
-    return f"```text\n{text.strip()}\n```" if inspect.ismodule(described) and "  " in text else text
+    """Return the description of a docstring without its first line; lines of a name and a text become a table."""
+    text = inspect.cleandoc(pkgutil.resolve_name(name).__doc__).partition("\n\n")[2].partition("\n\nArgs:")[0]
+    rows = re.findall(r"^(\S+) {2,}(\S.*)$", text, re.MULTILINE)
+    if not rows:
+        return text
+    return "\n".join(["| name | content |", "|---|---|", *(f"| `{file}` | {content} |" for file, content in rows)])
 
 
 def _find_commands(parser: Any) -> dict[str, Any]:

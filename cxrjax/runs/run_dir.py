@@ -8,8 +8,8 @@ trackers.json         ids of the training at MLflow and Weights & Biases, under 
 starts.jsonl          one line per start of the training: command, versions, git commit, hardware; log.txt for reading
 dataset.json          name, version and size of the data set, by which it is recognized where it has moved
 training_labels.json  classifier: number of training radiographs by source and label
-segmenter/            classifier with a segmenter: config.json and checkpoints/best/ of the segmenter it was trained
-with lungs/                lung masks of training and validation, cached to resume training; may be removed at any time
+segmenter/            classifier with a segmenter: config.json and checkpoints/best/ of the segmenter
+lungs/                lung masks of training and validation, cached to resume training; may be removed at any time
 ood_detector.npz      classifier: its out-of-distribution detector (`inference.ood`); ood_detector.json is readable
 evaluation/           written by --mode=evaluate: one folder per split, for another data set DATA-SPLIT
 calibration.json      classifier: temperature and operating points, fitted to its validation radiographs
