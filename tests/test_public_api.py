@@ -29,6 +29,7 @@ from cxrjax.models import registry
 from cxrjax.models.resnet import ResNet
 from cxrjax.pretrained import state_dict
 from cxrjax.runs import run_dir
+from tests.helpers import image_files
 
 PACKAGES = ("cxrjax", "cxrjax.api.datasets", "cxrjax.inference", "cxrjax.metrics", "cxrjax.models", "cxrjax.ops")
 NO_EXAMPLE = {
@@ -64,6 +65,8 @@ def workplace(phantom_runs, small_segmenter, tmp_path_factory):
     dataset = cx.datasets.load(folder / "data", "test", spec=cx.InputSpec(size=300))
     for k, path in enumerate(("patient.png", "radiographs/a.png", "radiographs/b.png")):
         cv2.imwrite(str(folder / path), dataset[k]["image"])
+    uids = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.4"}
+    image_files.save_dicom(folder / "patient.dcm", np.asarray(dataset[0]["image"]), **uids)
     (folder / "broken.png").write_bytes(b"")
     with contextlib.chdir(folder):
         yield folder

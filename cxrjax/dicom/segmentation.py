@@ -45,7 +45,7 @@ def find_structures(label_map: UInt8[np.ndarray, "h w"] | None) -> list[Structur
         return []
     left = label_map == _LEFT_LUNG
     right = label_map == _RIGHT_LUNG
-    if left.any() and right.any() and np.nonzero(left)[1].mean() > np.nonzero(right)[1].mean():
+    if left.any() and right.any() and _mean_column(left) > _mean_column(right):
         structures = [
             Structure("left lung", codes.LEFT_LUNG, (0, 114, 178), left),
             Structure("right lung", codes.RIGHT_LUNG, (86, 180, 233), right),
@@ -54,6 +54,12 @@ def find_structures(label_map: UInt8[np.ndarray, "h w"] | None) -> list[Structur
         structures = [Structure("lungs", codes.BOTH_LUNGS, (0, 114, 178), left | right)]
     structures.append(Structure("heart", codes.HEART, (213, 94, 0), label_map == _HEART))
     return [structure for structure in structures if structure.mask.any()]
+
+
+def _mean_column(mask: Bool[np.ndarray, "h w"]) -> float:
+    """Return the mean column of the pixels of a mask that is not empty."""
+    counts = mask.sum(0)
+    return float(counts @ np.arange(len(counts)) / counts.sum())
 
 
 def build(structures: list[Structure], source: Source, identity: Identity) -> hd.seg.Segmentation:
