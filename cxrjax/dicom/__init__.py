@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from cxrjax.dicom.results import build_results as build_results
     from cxrjax.dicom.results import check_installed as check_installed
     from cxrjax.dicom.results import encode as encode
-    from cxrjax.dicom.silence import silence as silence
+    from cxrjax.dicom.silencing import silence as silence
 
 __getattr__, __dir__, __all__ = _lazy_imports(
     __name__,
@@ -18,6 +18,6 @@ __getattr__, __dir__, __all__ = _lazy_imports(
         "build_results": "cxrjax.dicom.results:build_results",
         "check_installed": "cxrjax.dicom.results:check_installed",
         "encode": "cxrjax.dicom.results:encode",
-        "silence": "cxrjax.dicom.silence:silence",
+        "silence": "cxrjax.dicom.silencing:silence",
     },
 )

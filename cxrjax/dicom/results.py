@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pydicom
 
 from cxrjax.dicom.errors import DicomResultError
-from cxrjax.dicom.silence import silence
+from cxrjax.dicom.silencing import silence
 from cxrjax.dicom.source import Source, parse_source, read_source
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pynetdicom._config
 
-from cxrjax.dicom.silence import silence
+from cxrjax.dicom.silencing import silence
 from cxrjax.inference.model import Model
 from cxrjax.inference.prediction import Prediction
 from cxrjax.io import limits
