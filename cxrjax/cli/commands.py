@@ -139,10 +139,12 @@ def compare_runs(request: Request) -> None:
     """Compare two runs on the same radiographs."""
     from cxrjax.evaluation import compare_runs as compare
     from cxrjax.evaluation import tables
+    from cxrjax.report import comparison
 
     name = _results_dirname(request)
     print_lines(tables.format_comparison(compare.compare_runs(request.workdir, Path(request.baseline), name)))
     print_line(f"the comparison is in {compare.comparison_path(request.workdir, Path(request.baseline), name)}")
+    print_line(f"the page is {comparison.write(request.workdir, Path(request.baseline), name)}")
 
 
 def audit_run(request: Request) -> None:

@@ -42,7 +42,8 @@ def compare_runs(workdir: Path, baseline: Path, split: str) -> dict[str, Any]:
         and "runs", "n", "patients" and "without_patient" (`prediction_arrays.count_patients`), "warnings". A difference
         is the run's score less the baseline's. The p of accuracy is that of `hypothesis_tests.mcnemar_test`, that of an
         AUROC is DeLong's, both by patients; None where the test is undefined. "p_holm" has the p-values corrected for
-        their number.
+        their number. "agreement" has the numbers of radiographs that "both_right", "run_alone", "baseline_alone" and
+        "both_wrong" predict; {} for other tasks than one label per radiograph.
 
     Raises:
         FileNotFoundError: a run was not evaluated on the split.
@@ -54,6 +55,7 @@ def compare_runs(workdir: Path, baseline: Path, split: str) -> dict[str, Any]:
     patients = prediction_arrays.patients(rows)
     is_classifier = bool(predictions_csv.class_names(rows[0], predictions_csv.COUNT_PREFIX))
     tests: dict[str, float | None] = {}
+    agreement: dict[str, int] = {}
     if predictions_csv.has_findings(rows[0]):
         findings = finding_arrays.collect(rows)
         baseline_findings = finding_arrays.collect(baseline_rows)
@@ -66,6 +68,7 @@ def compare_runs(workdir: Path, baseline: Path, split: str) -> dict[str, Any]:
         run_metrics = _label_metrics(cases)
         baseline_metrics = _label_metrics(baseline_cases)
         tests = _paired_tests(cases, baseline_cases, patients)
+        agreement = _count_agreement(cases, baseline_cases)
     else:
         run_metrics = _mask_metrics(rows)
         baseline_metrics = _mask_metrics(baseline_rows)
@@ -83,7 +86,7 @@ def compare_runs(workdir: Path, baseline: Path, split: str) -> dict[str, Any]:
         "num_resamples": bootstrap.RESAMPLES,
     }
     result |= confidence.summarize(bootstrap.bootstrap(metrics, patients), patients)
-    result |= {"p": tests, "p_holm": _holm_adjusted(tests), "warnings": []}
+    result |= {"agreement": agreement, "p": tests, "p_holm": _holm_adjusted(tests), "warnings": []}
     atomic_files.atomic_write(
         comparison_path(workdir, baseline, split), (json.dumps(result, indent=2, allow_nan=False) + "\n").encode()
     )
@@ -215,6 +218,16 @@ def _paired_finding_tests(
         )
         p_values[_auroc_name(name)] = None if result is None else result.p
     return p_values
+
+
+def _count_agreement(first: PredictionArrays, second: PredictionArrays) -> dict[str, int]:
+    """Return how many radiographs both runs, one of them, and neither predict correctly."""
+    return {
+        "both_right": int((first.correct & second.correct).sum()),
+        "run_alone": int((first.correct & ~second.correct).sum()),
+        "baseline_alone": int((~first.correct & second.correct).sum()),
+        "both_wrong": int((~first.correct & ~second.correct).sum()),
+    }
 
 
 def _holm_adjusted(p_values: Mapping[str, float | None]) -> dict[str, float | None]:

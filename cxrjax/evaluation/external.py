@@ -1,7 +1,8 @@
 """External validation: a classifier on collections that it was not trained on, each alone, beside its own split.
 
 A score over several collections together may come from differences between them (Zech et al. 2018): where one has more
-disease, whatever tells the collections apart tells the classes apart. Writes RUN/evaluation/DATASET-SPLIT/external.json.
+disease, whatever tells the collections apart tells the classes apart. Writes external.json to the folder of the
+evaluation, RUN/evaluation/DATASET-SPLIT.
 """
 
 import json
@@ -84,8 +85,8 @@ def assess(
         "own", "difference", "judged", "verdict" and "small_classes"}); "within" (the mean "within" a collection, the
         "pooled" AUROC of the same classes, and their "difference"; {} if no collection has enough of two classes);
         "operating_points" ({class: {kind: {"own", "pooled", "at NAME"}}}); "calibration" and "temperature"
-        ("validation" and "here"); "detector" (radiographs "flagged" as out of distribution, and the "share" of the fall that they
-        are). Each score is {"value", "interval", "n"}.
+        ("validation" and "here"); "detector" (radiographs "flagged" as out of distribution, and the "share" of the fall
+        that they are). Each score is {"value", "interval", "n"}.
     """
     combined = external_measure.combine(own_rows, rows)
     patients = [f"\1{patient}" for patient in prediction_arrays.patients(own_rows)] + prediction_arrays.patients(rows)
@@ -99,7 +100,7 @@ def assess(
     for name, group in collections.items():
         group["verdict"] = external_verdict.judge(group["judged"].get("difference"), num_judged)
         group["small_classes"] = {
-            label: n for label, n in combined.count(combined.collections[name]).items() if n < MIN_CASES
+            label: n for label, n in combined.count_labels(combined.collections[name]).items() if n < MIN_CASES
         }
     result = {
         "own_split": own_split,

@@ -38,7 +38,7 @@ class CombinedRows(NamedTuple):
         """Positions of the other data set."""
         return np.concatenate(list(self.collections.values()))
 
-    def count(self, rows: Int[np.ndarray, "rows"]) -> dict[str, int]:
+    def count_labels(self, rows: Int[np.ndarray, "rows"]) -> dict[str, int]:
         """Return the number of radiographs of each class at the positions, without classes that have none."""
         counts = np.bincount(self.truth[rows], minlength=len(self.classes))
         return {name: int(n) for name, n in zip(self.classes, counts, strict=True) if n}
@@ -83,7 +83,7 @@ def metric_fn(
     Returns:
         Weights [r, n] -> the tree of scores of `external.assess`, for `bootstrap.bootstrap`.
     """
-    labels = list(rows.count(rows.external))
+    labels = list(rows.count_labels(rows.external))
     calibration_metrics = _calibration_metric_fns(rows, stored_calibration) if stored_calibration else {}
 
     def measure(weights: NDArray) -> dict[str, Any]:
@@ -106,14 +106,14 @@ def metric_fn(
 
 def judged_labels(rows: CombinedRows, name: str) -> list[str]:
     """Return the classes with enough radiographs in a collection, and in the own split, to say something of them."""
-    own_counts = rows.count(rows.own)
-    counts = rows.count(rows.collections[name])
+    own_counts = rows.count_labels(rows.own)
+    counts = rows.count_labels(rows.collections[name])
     return [label for label, n in counts.items() if min(n, own_counts.get(label, 0)) >= MIN_CASES]
 
 
 def ranked_labels(rows: CombinedRows, name: str) -> list[str]:
     """Return the classes with enough radiographs in a collection, and enough of other classes, for an AUROC."""
-    counts = rows.count(rows.collections[name])
+    counts = rows.count_labels(rows.collections[name])
     total = sum(counts.values())
     return [label for label, n in counts.items() if min(n, total - n) >= MIN_CASES]
 
@@ -123,7 +123,7 @@ def _measure_group(rows: CombinedRows, members: Int[np.ndarray, "rows"], weights
     scores = classification.measure_predictions(
         rows.truth[members], rows.predicted[members], rows.probabilities[members], rows.classes, weights[:, members]
     )
-    by_class = {name: scores["classes"][name] for name in rows.count(members)}
+    by_class = {name: scores["classes"][name] for name in rows.count_labels(members)}
     return {
         "n": scores["n"],
         "no_prediction": scores["no_prediction"],
@@ -259,7 +259,7 @@ def _measure_flagged(
         for name, members in {"all": rows.external, **rows.collections}.items()
     }
     result: dict[str, Any] = {"flagged": counts, "without": {}, "share": {}}
-    if len(flagged) and len(others) and rows.count(others).keys() == rows.count(rows.external).keys():
+    if len(flagged) and len(others) and rows.count_labels(others).keys() == rows.count_labels(rows.external).keys():
         without = _measure_group(rows, others, weights)["sensitivity"]
         gain = confidence.difference(without, pooled["sensitivity"])
         fall = confidence.difference(own["sensitivity"], pooled["sensitivity"])

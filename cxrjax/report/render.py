@@ -40,35 +40,8 @@ def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> by
     Returns:
         UTF-8 text; the invalid bytes of a file name that is not valid UTF-8 are written as escapes.
     """
-    markdown = template.endswith(".md")
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cxrjax.report", "templates"),
-        autoescape=True,
-        finalize=_escape_markdown if markdown else None,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "score": format_ci,
-        "p_value": format_p,
-        "csp_hash": csp_hash,
-        "leaves": leaves,
-        "decimal": format_decimal,
-        "capitalize_first": capitalize_first,
-        "label": format_label,
-        "percent": format_percent,
-        "short_path": shorten_path,
-        "label_cells": label_cells,
-        "finding_names": name_findings,
-        "truth": format_truth,
-    }
-    environment.globals |= {"data_uri": data_uri, "FEW": subgroups.FEW, "value": value, "interval": interval}
-    environment.globals["follows_theme"] = follows_theme
-    environment.globals["MAP_OPACITY"] = plotting.OPACITY
-    environment.globals["CHECKS"] = saliency_verdict.CHECKS
+    environment = make_environment(is_markdown=template.endswith(".md"))
     environment.globals["cases_of"] = tables.describe_counts(inputs.scores)
-    environment.globals["verbatim"] = partial(_read_source, environment)
     lacking = missing.list_missing(inputs)
     text = environment.get_template(template).render(
         inputs._asdict(),
@@ -98,6 +71,39 @@ def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> by
         settings=dict(leaves(json.loads(inputs.config.to_json()))),
     )
     return text.encode("utf-8", "backslashreplace")
+
+
+def make_environment(is_markdown: bool = False) -> jinja2.Environment:
+    """Return the environment of the templates, which escapes every text, in Markdown as that requires."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("cxrjax.report", "templates"),
+        autoescape=True,
+        finalize=_escape_markdown if is_markdown else None,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "score": format_ci,
+        "p_value": format_p,
+        "csp_hash": csp_hash,
+        "leaves": leaves,
+        "decimal": format_decimal,
+        "capitalize_first": capitalize_first,
+        "label": format_label,
+        "percent": format_percent,
+        "short_path": shorten_path,
+        "label_cells": label_cells,
+        "finding_names": name_findings,
+        "truth": format_truth,
+        "counts": tables.describe_counts,
+    }
+    environment.globals |= {"data_uri": data_uri, "FEW": subgroups.FEW, "value": value, "interval": interval}
+    environment.globals["follows_theme"] = follows_theme
+    environment.globals["MAP_OPACITY"] = plotting.OPACITY
+    environment.globals["CHECKS"] = saliency_verdict.CHECKS
+    environment.globals["verbatim"] = partial(_read_source, environment)
+    return environment
 
 
 def value(number: Any) -> float | None:

@@ -5,6 +5,7 @@ import pytest
 
 from cxrjax.evaluation import external
 from cxrjax.report import external_view
+from tests.helpers import axe
 from tests.helpers.hospitals import draw_rows
 from tests.helpers.report_page import THERE, Page, page, table
 
@@ -46,6 +47,13 @@ def test_page_has_the_numbers_of_each_collection(found, assessed):
     assert thresholds[0] == ["class", "chosen for", "own test split", "pooled", "ea<b>st", "north"]
     assert "was not audited, so that there was no forecast" in text
     assert text.count("The audit forecast a fall.") == 0
+
+
+@pytest.mark.slow
+def test_axe_finds_no_fault(found, assessed, tmp_path):
+    text = page(show(found, assessed))
+    assert [axe.find_faults(text, tmp_path, theme, width) for theme, width in (("light", 1280), ("dark", 600))] == [
+        "[]", "[]"]  # fmt: skip
 
 
 def test_forecast_stands_below_the_sentence(found, assessed):

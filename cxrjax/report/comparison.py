@@ -1,0 +1,184 @@
+"""Page that shows two runs side by side on the same radiographs: scores, shortcuts, other hospitals, and settings.
+
+Writes RUN/report/comparison_BASELINE_HASH.html from the files that evaluation, audit and comparison wrote.
+"""
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cxrjax.audit import finding
+from cxrjax.audit.metrics import HEADLINE
+from cxrjax.evaluation import compare_runs, external
+from cxrjax.io import json_file
+from cxrjax.report import render
+from cxrjax.report.first_screen import AUROC_NOTE, Bar
+from cxrjax.runs import run_dir
+from cxrjax.runtime import atomic_files, software
+from cxrjax.runtime.formatting import format_ci
+
+_MAIN_SCORES = ("macro auroc", "macro AUROC", "dice lungs")  # the one that decides, in order of preference
+_AUDIT_REMEDY = "remove it, and --mode=audit makes it again"
+
+
+class ComparedRun(NamedTuple):
+    """One of two runs: what the page says of it beside its scores on the split."""
+
+    name: str
+    workdir: Path
+    audit: finding.Finding | None  # of the split; None if it was not audited
+    audit_command: str
+    external: dict[str, dict[str, Any]]  # folder of an external evaluation -> external.json
+    settings: dict[str, Any]
+
+
+class SettingChange(NamedTuple):
+    """Setting of different values in two runs; None where a run has no such setting."""
+
+    name: str
+    values: tuple[Any, Any]
+
+
+def write(workdir: Path, baseline: Path, split: str) -> Path:
+    """Write the page of a comparison.
+
+    Args:
+        workdir: run directory.
+        baseline: run directory of the run that it was compared with, by `compare_runs.compare_runs`.
+        split: name of the folder of the evaluation.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RunError: there is no run in a folder.
+        DamagedFileError: a file of a run is damaged.
+    """
+    source = compare_runs.comparison_path(workdir, baseline, split)
+    result = json_file.read(source, "--mode=compare_runs makes it again")
+    names = _name_runs(workdir, baseline)
+    runs = [_gather(folder, name, split) for folder, name in zip((workdir, baseline), names, strict=True)]
+    text = (
+        render.make_environment()
+        .get_template("comparison.html")
+        .render(
+            result=result,
+            runs=runs,
+            split=split,
+            sentence=describe(result, names),
+            caveat=describe_shortcuts(runs),
+            bars=_list_bars(result, runs),
+            unit=AUROC_NOTE if _main_score(result) != "dice lungs" else "1 is perfect: the Dice of the lungs",
+            external_names=sorted(set(runs[0].external) & set(runs[1].external)),
+            changes=_list_changes(*runs),
+            versions=software.versions(),
+        )
+    )
+    folder = workdir / "report"
+    folder.mkdir(exist_ok=True)
+    page = folder / source.with_suffix(".html").name
+    atomic_files.atomic_write(page, text.encode("utf-8", "backslashreplace"))
+    return page
+
+
+def describe(result: Mapping[str, Any], names: tuple[str, str]) -> str:
+    """Return in one sentence which run is better, by how much, and how sure that is.
+
+    Args:
+        result: content of the JSON of `compare_runs.compare_runs`.
+        names: of the run and its baseline.
+    """
+    score = _main_score(result)
+    title = score.replace("auroc", "AUROC").replace("dice lungs", "Dice of the lungs")
+    run, baseline, difference = (result[part][score] for part in ("run", "baseline", "difference"))
+    if difference["value"] is None:
+        return f"The {title} of {names[0]} and {names[1]} cannot be compared on these radiographs."
+    if not difference["interval"]:
+        values = f"{run['value']:.2f} and {baseline['value']:.2f}"
+        return f"The {title} of {names[0]} and {names[1]} is {values}; the difference has no interval."
+    low, high = difference["interval"]
+    if low <= 0 <= high:
+        values = f"{run['value']:.2f} and {baseline['value']:.2f}"
+        return (
+            f"Neither run is shown to be better: the {title} of {names[0]} and {names[1]} is {values}, a difference of "
+            f"{difference['value']:+.2f} that lies between {low:+.2f} and {high:+.2f}."
+        )
+    is_better = difference["value"] > 0
+    better, worse = (run, baseline) if is_better else (baseline, run)
+    better_name, worse_name = names if is_better else names[::-1]
+    least, most = sorted((abs(low), abs(high)))
+    return (
+        f"{better_name} is better than {worse_name}: its {title} is {better['value']:.2f} against "
+        f"{worse['value']:.2f}, {abs(difference['value']):.2f} more ({least:.2f} to {most:.2f})."
+    )
+
+
+def describe_shortcuts(runs: list[ComparedRun]) -> str:
+    """Return a sentence on how much of the score of each run a shortcut reaches; "" for runs without audits."""
+    shares = []
+    for run in runs:
+        if run.audit is None:
+            shares.append(f"{run.name} was not audited")
+        elif run.audit.shortcut is None or run.audit.shortcut["share"] is None:
+            shares.append(f"no shortcut of {run.name} could be compared with its score")
+        else:
+            share = format_ci(run.audit.shortcut["share"], ".0%")
+            title = run.audit.shortcut["title"]
+            shares.append(f"the {title} reaches {share} of the score of {run.name} above chance")
+    if all(run.audit is None for run in runs):
+        return ""
+    return f"Shortcuts: {shares[0]}; {shares[1]}."
+
+
+def _main_score(result: Mapping[str, Any]) -> str:
+    return next((name for name in _MAIN_SCORES if name in result["difference"]), next(iter(result["difference"])))
+
+
+def _name_runs(workdir: Path, baseline: Path) -> tuple[str, str]:
+    """Return a name of each run: that of its folder, with the folder above it where both are equal."""
+    folders = (workdir.resolve(), baseline.resolve())
+    if folders[0].name != folders[1].name:
+        return folders[0].name, folders[1].name
+    first, second = (f"{folder.parent.name}/{folder.name}" for folder in folders)
+    return (first, second) if first != second else (str(folders[0]), str(folders[1]))
+
+
+def _gather(workdir: Path, name: str, split: str) -> ComparedRun:
+    config = run_dir.load_config(workdir)
+    path = workdir / "audit" / split / "audit.json"
+    audit = json_file.read(path, _AUDIT_REMEDY) if path.exists() else None
+    folders = sorted((workdir / "evaluation").glob(f"*/{external.FILE}"))
+    command = f"python -m cxrjax.main --workdir={shlex.quote(str(workdir))} --mode=audit --split={shlex.quote(split)}"
+    return ComparedRun(
+        name=name,
+        workdir=workdir,
+        audit=finding.find(audit) if audit else None,
+        audit_command=command,
+        external={file.parent.name: external.read(workdir, file.parent.name) or {} for file in folders},
+        settings=dict(render.leaves(json.loads(config.to_json()))),
+    )
+
+
+def _list_bars(result: Mapping[str, Any], runs: list[ComparedRun]) -> list[Bar]:
+    """Return the bars of the first screen: each run, and the best shortcut of each that was audited."""
+    score = _main_score(result)
+    bars = [
+        Bar(f"network of {run.name}", "network", result[part][score])
+        for run, part in zip(runs, ("run", "baseline"), strict=True)
+    ]
+    for run in runs:
+        if run.audit is not None and run.audit.shortcut is not None:
+            shortcut = run.audit.shortcut
+            bars.append(
+                Bar(f"best shortcut of {run.name}: {shortcut['title']}", "shortcut", shortcut["scores"][HEADLINE])
+            )
+    return bars if score == "dice lungs" else [*bars, Bar("chance", "chance", 0.5)]
+
+
+def _list_changes(first: ComparedRun, second: ComparedRun) -> list[SettingChange]:
+    """Return the settings that differ, those of the first run's order first."""
+    names = dict.fromkeys([*first.settings, *second.settings])
+    pairs = [SettingChange(name, (first.settings.get(name), second.settings.get(name))) for name in names]
+    return [change for change in pairs if change.values[0] != change.values[1]]

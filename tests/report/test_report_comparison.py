@@ -1,0 +1,143 @@
+"""Page of two runs side by side, against the numbers of both."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from cxrjax.config import default_config
+from cxrjax.evaluation import compare_runs, external
+from cxrjax.io import predictions_csv
+from cxrjax.report import comparison
+from cxrjax.runs import calibration, provenance
+from tests.helpers import axe
+from tests.helpers.hospitals import draw_rows
+from tests.helpers.report_page import AUDIT, Page, table
+
+CLASSES = ("normal", "covid19")
+COLUMNS = predictions_csv.classification_columns(CLASSES)
+
+
+def write_rows(workdir, name, rows):
+    folder = workdir / "evaluation" / name
+    folder.mkdir(parents=True)
+    predictions_csv.write(folder / "predictions.csv", rows, COLUMNS)
+    provenance.write(folder, provenance.Provenance("own", "test", 7))
+
+
+def make_run(workdir, rows, **settings):
+    workdir.mkdir(parents=True)
+    config = default_config()
+    config.task = "classify"
+    config.classifier.classes = CLASSES
+    config.update_from_flattened_dict(settings)
+    (workdir / "config.json").write_text(config.to_json())
+    content = {"step": 7, "target": 0.9, "temperature": 1.0, "operating_points": {}}
+    calibration.path(workdir).write_text(json.dumps(content))
+    write_rows(workdir, "test", rows)
+
+
+def better_rows(rows):
+    """Return the rows with every other wrong prediction corrected."""
+    wrong = 0
+    corrected = []
+    for row in rows:
+        if row["prediction"] != row["label"]:
+            wrong += 1
+        if row["prediction"] != row["label"] and wrong % 2:
+            p = 0.1 if row["label"] == "normal" else 0.9
+            row = row | {"prediction": row["label"], "probability_normal": 1 - p, "probability_covid19": p}
+        corrected.append(row)
+    return corrected
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """A run, a worse baseline and the page of both."""
+    folder = tmp_path_factory.mktemp("runs")
+    rows = draw_rows(np.random.default_rng(0), "own", 200, agreement=0.7)
+    make_run(folder / "ne<b>w", better_rows(rows))
+    make_run(folder / "old", rows, seed=5)
+    compare_runs.compare_runs(folder / "ne<b>w", folder / "old", "test")
+    return folder
+
+
+def write_page(folder, first="ne<b>w", second="old"):
+    return comparison.write(folder / first, folder / second, "test").read_text()
+
+
+def test_verdict_first_with_the_interval_of_the_difference(pair):
+    result = json.loads(compare_runs.comparison_path(pair / "ne<b>w", pair / "old", "test").read_text())
+    text = write_page(pair)
+    assert Page(text) and "ne<b>w" not in text
+    better = {part: result[part]["macro auroc"] for part in ("run", "baseline", "difference")}
+    low, high = better["difference"]["interval"]
+    assert low > 0
+    sentence = (
+        f"ne&lt;b&gt;w is better than old: its macro AUROC is {better['run']['value']:.2f} against "
+        f"{better['baseline']['value']:.2f}, {better['difference']['value']:.2f} more ({low:.2f} to {high:.2f})."
+    )
+    assert f"<h1>{sentence}</h1>" in text and text.index(sentence) < text.index("<table")
+    accuracy = table(text, "Scores of both runs")[1]
+    assert accuracy[0] == "Accuracy" and accuracy[3].startswith(f"{result['difference']['accuracy']['value']:.3f} ")
+    assert table(text, "Settings of different")[1:] == [["seed", "0", "5"]]
+
+
+def test_agreement_counts_every_radiograph_once(pair):
+    result = json.loads(compare_runs.comparison_path(pair / "ne<b>w", pair / "old", "test").read_text())
+    counts = result["agreement"]
+    assert sum(counts.values()) == 200 and counts["baseline_alone"] == 0 and counts["run_alone"] > 0
+    assert result["difference"]["accuracy"]["value"] == pytest.approx(counts["run_alone"] / 200)
+    cells = table(write_page(pair), "Predictions of both runs")[1:]
+    assert [line[1:] for line in cells] == [
+        [str(counts["both_right"]), str(counts["run_alone"])],
+        [str(counts["baseline_alone"]), str(counts["both_wrong"])],
+    ]
+
+
+def test_shortcuts_and_other_data_stand_side_by_side(pair):
+    text = write_page(pair)
+    assert "No other data set was evaluated with both runs" in text and "Not audited." in text
+    assert re.search(r"--workdir=\S*old --mode=audit --split=test", text)
+    rows = draw_rows(np.random.default_rng(1), "north", 60) + draw_rows(np.random.default_rng(2), "south", 60)
+    for name in ("ne<b>w", "old"):
+        write_rows(pair / name, "clinics-test", rows)
+        external.assess_run(pair / name, "clinics-test")
+    (pair / "old" / "audit" / "test").mkdir(parents=True)
+    (pair / "old" / "audit" / "test" / "audit.json").write_text(json.dumps(AUDIT))
+    text = write_page(pair)
+    found = external.read(pair / "old", "clinics-test")
+    line = table(text, "clinics-test")[2]
+    assert line[:2] == ["old", found["sentence"]]
+    assert line[3].startswith(f"{found['pooled']['auroc']['value']:.2f} ")
+    audits = table(text, "Audits of both runs")
+    assert audits[1][:3] == ["ne<b>w", "Not audited.", "–"]
+    assert audits[2][2:] == ["Source alone", "0.77 0.70–0.80", "66% 50–80%"]
+    lead = "Shortcuts: ne&lt;b&gt;w was not audited; the Source alone reaches 66% (50% to 80%) of the score of old"
+    assert lead in text
+
+
+@pytest.mark.slow
+def test_axe_finds_no_fault(pair, tmp_path):
+    text = write_page(pair)
+    assert [axe.find_faults(text, tmp_path, theme, width) for theme, width in (("light", 1280), ("dark", 600))] == [
+        "[]", "[]"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("run", "baseline", "difference", "interval", "sentence"),
+    [
+        (0.8, 0.9, -0.1, [-0.15, -0.05],
+         "b is better than a: its macro AUROC is 0.90 against 0.80, 0.10 more (0.05 to 0.15)."),
+        (0.9, 0.89, 0.01, [-0.02, 0.04],
+         "Neither run is shown to be better: the macro AUROC of a and b is 0.90 and 0.89, a difference of +0.01 that "
+         "lies between -0.02 and +0.04."),
+        (0.9, 0.9, 0.0, None, "The macro AUROC of a and b is 0.90 and 0.90; the difference has no interval."),
+        (None, None, None, None, "The macro AUROC of a and b cannot be compared on these radiographs."),
+    ],
+)  # fmt: skip
+def test_sentence_follows_from_the_interval(run, baseline, difference, interval, sentence):
+    values = {"run": run, "baseline": baseline, "difference": difference}
+    result = {part: {"macro auroc": {"value": value, "interval": interval}} for part, value in values.items()}
+    assert comparison.describe(result, ("a", "b")) == sentence
