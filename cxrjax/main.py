@@ -5,9 +5,11 @@ commas, --config.classifier.classes=normal,covid19. A config file is Python code
 trust.
   python -m cxrjax.main --config=phantom:segment --workdir=RUN [--config.training.epochs=5]
 Evaluate a run. Writes one row per radiograph, metrics and figures to RUN/evaluation/SPLIT; in all modes, results on
-another data set (--dataset) go to a folder NAME-SPLIT instead of SPLIT:
+another data set (--dataset) go to a folder NAME-SPLIT instead of SPLIT; a classifier is scored there in each collection,
+beside its own split:
   python -m cxrjax.main --workdir=RUN --mode=evaluate [--split=test] [--dataset=OTHER_DATA_SET]
-Recompute metrics, tables and figures from the saved rows, or compare a run with a baseline run on the same radiographs:
+Recompute metrics, tables and figures from the saved rows, or compare a run with a baseline run on the same radiographs,
+as a table and as a page in RUN/report:
   python -m cxrjax.main --workdir=RUN --mode=rescore [--split=test] [--dataset=OTHER_DATA_SET]
   python -m cxrjax.main --workdir=RUN --mode=compare_runs --baseline=OTHER_RUN [--split=test]
       [--dataset=OTHER_DATA_SET]
