@@ -37,14 +37,14 @@ class MimicCxrJpg(Source[MimicOptions]):
         "frontal radiographs of an emergency department, 13 findings by a labeler of reports, uncertain included"
     )
     homepage = (
-        "https://physionet.org/content/mimic-cxr-jpg/, after becoming a credentialed user of PhysioNet (the CITI course "
-        "on human research) and signing its data use agreement"
+        "https://physionet.org/content/mimic-cxr-jpg/, after becoming a credentialed user of PhysioNet (the CITI "
+        "course on human research) and signing its data use agreement"
     )
     license = "PhysioNet Credentialed Health Data License 1.5.0"
     size = "about 570 GB"
     coverage = (
-        "all AP and PA ones of 377,110 radiographs of 65,379 patients, several of a study too; the splits are upstream's; "
-        "other and unstated views, and studies without labels, are left out"
+        "all AP and PA ones of 377,110 radiographs of 65,379 patients, several of a study too; the splits are "
+        "upstream's; other and unstated views, and studies without labels, are left out"
     )
     citation = """@article{johnson2019mimic,
   author = {Johnson, Alistair E. W. and Pollard, Tom J. and Greenbaum, Nathaniel R. and others},

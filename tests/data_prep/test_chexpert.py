@@ -36,9 +36,10 @@ def test_absolute_and_windows_paths_and_spaces_are_the_same_files(survey):
         "valid/patient64541/study1/view1_frontal.jpg",
         "test/patient64741/study1/view1_frontal.jpg",
     }
+    no_study = "its path has no train/, valid/, test/ with a patient and a study"
     assert found.skipped == {
         "train/patient00002/study2/view2_lateral.jpg": "lateral view",
-        "train/patient00001/study1/../view1_frontal.jpg": "its path has no train/, valid/, test/ with a patient and a study",
+        "train/patient00001/study1/../view1_frontal.jpg": no_study,
         "train/patient00005/study1/view1_frontal.jpg": "no such file",
         "train/patient00001/study1/view1_frontal.jpg": "listed a second time",
     }
