@@ -1,6 +1,7 @@
 """PadChest: folders 0 to 54 of 16-bit PNG files, and a table with the labels of each report as a Python list."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,7 @@ FINDINGS = {
 FRONTAL = ("PA", "AP", "AP_horizontal")
 _REJECTED = "exclude"  # upstream's label of an image that is no usable radiograph
 _SILENT = {"unchanged", "suboptimal study"}  # labels that say nothing of findings
+_NAN = re.compile(r"(?<=[, \[])nan(?=[,\]])")  # an item that pandas wrote without a text
 _COLUMNS = ("ImageID", "PatientID", "Projection", "Labels")
 
 
@@ -62,9 +64,7 @@ class PadChest(Source[Options]):
     """Radiographs with the labels of Spanish reports, a quarter by physicians and the others by a network."""
 
     name = "padchest"
-    description = (
-        f"frontal radiographs of the hospital of San Juan (Alicante), {len(FINDINGS)} findings from reports, 16 bit"
-    )
+    description = f"frontal radiographs of the hospital of San Juan (Alicante), {len(FINDINGS)} findings from reports"
     homepage = (
         "https://bimcv.cipf.es/bimcv-projects/padchest/, after filling in the form of BIMCV, which accepts the PadChest "
         "Dataset Research Use Agreement"
@@ -72,8 +72,8 @@ class PadChest(Source[Options]):
     license = "PadChest Dataset Research Use Agreement: research, no redistribution"
     size = "about 1 TB"
     coverage = (
-        "the frontal ones (PA, AP, AP_horizontal) of 160,868 radiographs of 67,625 patients; upstream has no splits; lateral "
-        "and costal views, and images that upstream labels exclude, are left out"
+        "the frontal ones (PA, AP, AP_horizontal) of 160,868 radiographs of 67,625 patients; upstream has no splits; "
+        "lateral and costal views, and images that upstream labels exclude, are left out"
     )
     citation = """@article{bustos2020padchest,
   author = {Bustos, Aurelia and Pertusa, Antonio and Salinas, Jose-Maria and de la Iglesia-Vaya, Maria},
@@ -133,7 +133,7 @@ def _read_labels(text: str, image: str, table: Path) -> set[str]:
     if is_blank(text):
         return set()
     try:
-        labels = ast.literal_eval(text.replace("nan", "''"))  # a report without words is nan inside the list
+        labels = ast.literal_eval(_NAN.sub("''", text))
         names = {label.strip().lower() for label in labels}
     except (ValueError, SyntaxError, TypeError, AttributeError, MemoryError, RecursionError) as error:
         raise PreparationError(f"{table}: the labels of {image} are not a list of texts") from error

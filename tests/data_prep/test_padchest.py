@@ -30,7 +30,7 @@ def test_each_row_left_out_is_named(survey):
         "2168_00-087-184.png": "no such file",
         "2168_00-087-185.png": "its projection is EXCLUDE, which is not frontal",
         "20536686640136348236148679891455886468_k6ga29.png": f"listed a second time in {TABLE}.gz",
-        "1/2168_00-087-186.png": "the file is truncated",
+        "1/2168_00-087-186.png": "truncated or damaged PNG file",
     }
 
 
@@ -41,6 +41,11 @@ def test_patients_ages_and_16_bit(survey):
     assert example.bits == 16 and example.format == "png"
     assert math.isnan(found.examples["1/2168_00-087-182.png"].age)
     assert found.examples["1/a name with spaces.png"].patient_id == "padchest-10705"
+
+
+def test_nan_is_an_item_and_no_part_of_a_word(tmp_path):
+    text = "[nan, 'non malignant nodule', nan]"
+    assert _read_labels(text, "a.png", tmp_path / "t.csv") == {"non malignant nodule"}
 
 
 @pytest.mark.parametrize("text", ["['a'", "5", "[5]", "__import__('os')", "[" * 9999, "{'a': 1}.clear()"])

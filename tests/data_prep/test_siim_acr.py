@@ -13,7 +13,7 @@ def by_number(values):
 
 
 def test_runs_are_relative_and_along_columns():
-    """Worked by hand: of 3 rows skip 1, run 2 (the rest of column 0), skip 3 (column 1), run 1 (the top of column 2)."""
+    """Worked by hand: of 3 rows skip 1, run 2 (the rest of column 0), skip 3 (column 1), run 1 (top of column 2)."""
     expected = [[0, 0, 1, 0], [1, 0, 0, 0], [1, 0, 0, 0]]
     np.testing.assert_array_equal(decode_runs("1 2 3 1", (3, 4)), expected)
     for text, reason in [("1 2 3", "pairs"), ("1 x", "list of numbers"), ("10 3", "beyond its 4 x 3"), ("-1", "pairs")]:
