@@ -53,11 +53,9 @@ def workdir(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     rows = []
     for record in tfds_store.iter_records(config.data.dir, "test"):
-        known = findings.decode(record["findings"])
-        p = {
-            name: float(1 / (1 + np.exp(-rng.normal(3 * (name in record["upstream_label"]) - 1.5))))
-            for name in FINDINGS
-        }
+        _, known = tfds_store.read_labels(record)
+        drawn = record["upstream_label"].decode().split(findings.SEPARATOR)
+        p = {name: float(1 / (1 + np.exp(-rng.normal(3 * (name in drawn) - 1.5)))) for name in FINDINGS}
         row = {key: record[key] for key in ("path", "patient_id", "source", "label")} | {"status": "ok"}
         row |= {f"target_{name}": value for name, value in known.items()}
         row |= {f"probability_{name}": value for name, value in p.items()} | {"num_patches": 1}

@@ -82,11 +82,19 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 const total = (votes) => Object.values(votes).reduce((sum, count) => sum + count, 0);
 const hasClasses = (result) => Object.keys(result.votes).length > 0;
 
+// Of a model of several findings: the predicted ones, and all of them, the most probable first.
+const hasFindings = (result) => result.num_patches !== undefined;
+const byProbability = (result) => Object.keys(result.votes).sort((a, b) => result.probabilities[b] - result.probabilities[a]);
+const predicted = (result) => byProbability(result).filter((label) => result.findings[label]);
+const FOLDED = 6; // rows of findings that are shown at first
+
 function summarize(result) {
   if (!result.has_lungs) return "no lungs found";
   if (!hasClasses(result)) return "lungs found";
+  const unlike = result.ood_reason ? "; unlike the training radiographs" : "";
+  if (hasFindings(result)) return (predicted(result).map(nameOf).join(", ") || "no finding") + unlike;
   const label = result.decision === "undecided" ? `undecided (${nameOf(result.label)})` : nameOf(result.label);
-  return `${label}, ${percent(result.vote_fraction)} of votes${result.ood_reason ? "; unlike the training radiographs" : ""}`;
+  return `${label}, ${percent(result.vote_fraction)} of votes${unlike}`;
 }
 
 function draw(item) {
@@ -128,8 +136,10 @@ function show(item) {
   byId("radiograph").src = item.images.radiograph;
   byId("radiograph").alt = `Radiograph ${item.name}`;
   drawOutlines(result);
-  const labels = Object.keys(item.images.layers);
-  byId("label").replaceChildren(...labels.map((label) => new Option(nameOf(label), label, false, label === result.label)));
+  const layers = Object.keys(item.images.layers);
+  const labels = hasFindings(result) ? byProbability(result).filter((label) => layers.includes(label)) : layers;
+  const first = hasFindings(result) ? labels[0] : result.label;
+  byId("label").replaceChildren(...labels.map((label) => new Option(nameOf(label), label, false, label === first)));
   for (const node of document.querySelectorAll(".of-map")) node.hidden = labels.length === 0;
   byId("outlined").parentElement.hidden = Object.keys(result.outlines).length === 0;
   byId("votes").replaceChildren(...(hasClasses(result) && result.has_lungs ? [voteTable(result)] : []));
@@ -150,6 +160,12 @@ function show(item) {
 function answer(result) {
   if (!result.has_lungs) return "No lungs were found.";
   if (!hasClasses(result)) return "Lungs and heart are outlined.";
+  if (hasFindings(result)) {
+    const withProbability = (label) => `${nameOf(label)} (probability ${result.probabilities[label].toFixed(2)})`;
+    const found = predicted(result).map(withProbability);
+    if (found.length) return `Predicted: ${found.join(", ")}.`;
+    return `No finding is predicted; the most probable is ${withProbability(byProbability(result)[0])}.`;
+  }
   const votes = `${result.votes[result.label]} of ${total(result.votes)} votes, probability ${result.confidence.toFixed(2)}`;
   return result.decision === "undecided" ? `Undecided; most votes are for ${nameOf(result.label)} (${votes}).` : `${nameOf(result.label)}: ${votes}.`;
 }
@@ -210,14 +226,37 @@ function makeRow(name, cells, className = "") {
 }
 
 function voteTable(result) {
-  const all = total(result.votes);
-  const rows = Object.entries(result.votes).map(([label, count]) => {
-    const row = makeRow(nameOf(label), [String(count), result.probabilities[label].toFixed(2)], label === result.label ? "found" : "");
+  const isMulti = hasFindings(result);
+  const all = isMulti ? result.num_patches : total(result.votes);
+  const isFound = (label) => (isMulti ? result.findings[label] : label === result.label);
+  const rows = (isMulti ? byProbability(result) : Object.keys(result.votes)).map((label) => {
+    const count = result.votes[label];
+    const row = makeRow(nameOf(label), [String(count), result.probabilities[label].toFixed(2)], isFound(label) ? "found" : "");
     row.cells[1].className = "share";
     row.cells[1].style.setProperty("--share", percent(count / all).replace(" ", ""));
     return row;
   });
-  return makeTable(`Votes of ${all} ${all === 1 ? "image" : "patches"}, and mean probability`, ["class", "votes", "probability"], rows);
+  const table = makeTable(
+    `Votes of ${all} ${all === 1 ? "image" : "patches"}, and mean probability`, [isMulti ? "finding" : "class", "votes", "probability"], rows,
+  );
+  if (isMulti && rows.length > FOLDED) foldRows(table, rows);
+  return table;
+}
+
+// Hides all rows but the first ones, until the button in the last row is pressed.
+function foldRows(table, rows) {
+  const hidden = rows.slice(FOLDED).filter((row) => !row.classList.contains("found"));
+  for (const row of hidden) row.hidden = true;
+  if (!hidden.length) return;
+  const button = element("button", `All ${rows.length} findings`);
+  button.type = "button";
+  const last = table.tBodies[0].insertRow();
+  last.append(Object.assign(document.createElement("td"), { colSpan: 3 }));
+  last.cells[0].append(button);
+  button.addEventListener("click", () => {
+    for (const row of hidden) row.hidden = false;
+    last.remove();
+  });
 }
 
 function anatomyTable(result) {
