@@ -57,7 +57,7 @@ def receive(model: Model, settings: Settings) -> None:
         Interrupted: a signal was received.
     """
     job_queue.create_folders(settings.folder)
-    with lock.acquire(settings.folder, "used"), silenced_libraries():
+    with lock.acquire(settings.folder, "used", "--output"), silenced_libraries():
         print_line("compiling the networks, once per machine; then the receiver listens")
         queue = JobQueue(settings.folder, _identify(model))
         provider = StoreProvider(

@@ -27,6 +27,7 @@ MAX_CONNECTIONS = 32  # at once, including those that have not opened an associa
 _TIMEOUT_SECONDS = 60  # without a byte from the sender
 _REQUEST_SECONDS = 10  # until a connection opens its association
 _PDU_BYTES = 2**17
+_REQUEST_BYTES = 2**20  # until the association is requested
 _VERIFICATION = "1.2.840.10008.1.1"
 _POLL_SECONDS = 0.05
 # Status of the answers to C-STORE (PS3.4 B.2.3, PS3.7 C).
@@ -79,6 +80,7 @@ class StoreProvider:
             ListenError: the address is unknown, is not of this machine, or its port is in use.
         """
         handlers: list[Any] = [
+            (evt.EVT_REQUESTED, self._allow_object),
             (evt.EVT_C_ECHO, self._answer_echo),
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_REJECTED, _print_rejection),
@@ -92,7 +94,6 @@ class StoreProvider:
                 self._entity.supported_contexts,
                 evt_handlers=handlers,
                 senders=self._senders,
-                max_bytes=self._max_bytes,
             )
         except OSError as error:
             reason = str(error.strerror or error).lower()
@@ -116,13 +117,19 @@ class StoreProvider:
         for association in self._server.active_associations:
             association.abort()
 
+    def _allow_object(self, event: evt.Event) -> None:
+        """Let the sender send one object, with the headers of its messages and PDUs."""
+        connection: Any = event.assoc.dul.socket and event.assoc.dul.socket.socket
+        if connection is not None:
+            connection.allow(self._max_bytes + self._max_bytes // 8 + _PDU_BYTES)
+
     def _answer_echo(self, event: evt.Event) -> int:
-        _socket_of(event).allow_message()
+        self._allow_object(event)
         return SUCCESS
 
     def _store(self, event: evt.Event) -> int:
         """Answer a C-STORE request; an exception would be answered by pynetdicom, which logs its text."""
-        _socket_of(event).allow_message()
+        self._allow_object(event)
         try:
             return self._accept(valid_uid(getattr(event.request, "AffectedSOPInstanceUID", "")), event)
         except QueueFullError as error:
@@ -152,14 +159,13 @@ class StoreProvider:
 
 
 class _BoundedSocket(socket.socket):
-    """A connection that ends when a message is so large that its content has more than the allowed bytes."""
+    """A connection that fails once it has received more bytes than were allowed."""
 
-    max_bytes = MAX_OBJECT_BYTES
-    _remaining = 0
+    _remaining = _REQUEST_BYTES
 
-    def allow_message(self) -> None:
-        """Count the bytes of the next message from 0."""
-        self._remaining = self.max_bytes + self.max_bytes // 8 + _PDU_BYTES  # headers of messages and PDUs
+    def allow(self, num_bytes: int) -> None:
+        """Allow so many bytes from now on."""
+        self._remaining = num_bytes
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Receive bytes.
@@ -172,7 +178,7 @@ class _BoundedSocket(socket.socket):
         self._remaining -= len(data)
         if self._remaining < 0:
             if was_allowed:
-                warn(f"a connection was closed: its message is larger than {self.max_bytes / 2**20:g} MiB")
+                warn("a connection was closed: its message is larger than a radiograph may be")
             raise OSError(errno.EMSGSIZE, "message too large")
         return data
 
@@ -187,17 +193,14 @@ class _Server(ThreadedAssociationServer):
 
     request_queue_size = MAX_CONNECTIONS
 
-    def __init__(self, *args: Any, senders: Senders, max_bytes: int, **kwargs: Any):
+    def __init__(self, *args: Any, senders: Senders, **kwargs: Any):
         self._senders = senders
-        self._max_bytes = max_bytes
         super().__init__(*args, **kwargs)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection, whose size and silence are bounded."""
         accepted, address = super().get_request()
         connection = _BoundedSocket(accepted.family, accepted.type, accepted.proto, accepted.detach())
-        connection.max_bytes = self._max_bytes
-        connection.allow_message()
         connection.settimeout(_TIMEOUT_SECONDS)
         return connection, address
 
@@ -221,10 +224,6 @@ class _Server(ThreadedAssociationServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Report an unexpected error by its type alone."""
         warn(f"a connection was closed: an unexpected error ({type(sys.exception()).__name__})")
-
-
-def _socket_of(event: evt.Event) -> _BoundedSocket:
-    return event.assoc.dul.socket.socket  # pyright: ignore[reportReturnType,reportOptionalMemberAccess]
 
 
 def _print_rejection(event: evt.Event) -> None:

@@ -23,7 +23,7 @@ class LockedError(CxrjaxError, OSError):
 
 
 @contextmanager
-def acquire(folder: Path, work: str) -> Iterator[None]:
+def acquire(folder: Path, work: str, flag: str = "--workdir") -> Iterator[None]:
     """Hold the lock of a folder inside the block.
 
     Where the file system does not support locks, a warning is printed on stderr and the block runs without a lock.
@@ -31,6 +31,7 @@ def acquire(folder: Path, work: str) -> Iterator[None]:
     Args:
         folder: an existing folder.
         work: participle for the error message of other processes, as "trained" in "it is being trained".
+        flag: that names the folder on the command line.
 
     Raises:
         LockedError: another process holds the lock.
@@ -40,19 +41,19 @@ def acquire(folder: Path, work: str) -> Iterator[None]:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(f"{folder / NAME}: not a regular file; remove it")
-        _lock(descriptor, folder, work)
+        _lock(descriptor, folder, work, flag)
         yield
     finally:
         os.close(descriptor)  # the file stays: another process may hold its lock by now
 
 
-def _lock(descriptor: int, folder: Path, work: str) -> None:
+def _lock(descriptor: int, folder: Path, work: str, flag: str) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise LockedError(
             f"{folder}: it is being {work} by another process ({_describe_holder(descriptor)}); wait until that "
-            "process has ended, or name another --workdir"
+            f"process has ended, or name another {flag}"
         ) from None
     except OSError as error:  # NFS without a lock daemon, some network file systems
         terminal.warn(

@@ -128,7 +128,7 @@ def test_what_is_too_large_is_refused_and_a_flood_is_cut_off(start_receiver, tmp
         with pytest.raises(OSError):
             for _ in range(10_000):
                 connection.sendall(bytes(4096))
-    assert capfd.readouterr().err.count("larger than") == 3
+    assert capfd.readouterr().err.count("larger than") == 3  # `large`, `flood` and the PDU
     assert send(running.port, small) == [0]
 
 
