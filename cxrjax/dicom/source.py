@@ -9,6 +9,7 @@ import pydicom
 from pydicom import config
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
+from pydicom.uid import ComputedRadiographyImageStorage
 
 from cxrjax.dicom import uids
 from cxrjax.dicom.errors import DicomResultError
@@ -50,7 +51,7 @@ class Source:
         height: rows of the file.
         width: columns of the file.
         orientation: see `dicom_orientation.read_orientation`.
-        spacing: (row, column) PixelSpacing in mm; None if the file has none.
+        spacing: (row, column) PixelSpacing in mm; None if the file has none, or an impossible one.
         is_burned_in: whether the header says that the pixels show who the patient is.
         attributes: of patient and study, with text in UTF-8.
         original: SOP Instance UID of the file itself.
@@ -74,9 +75,12 @@ class Source:
         return dicom_orientation.find_turn(self.orientation)
 
     def describe(self) -> pydicom.Dataset:
-        """Return the data set of the radiograph without pixels, and without attributes of patient and study."""
+        """Return the data set of the radiograph for highdicom, without pixels and attributes of patient and study.
+
+        Its SOP class is Computed Radiography, since highdicom does not know some others; `fill` sets the right one.
+        """
         dataset = pydicom.Dataset()
-        dataset.SOPClassUID = self.sop_class
+        dataset.SOPClassUID = ComputedRadiographyImageStorage
         dataset.SOPInstanceUID = self.sop_instance
         dataset.StudyInstanceUID = self.study
         dataset.SeriesInstanceUID = self.series
@@ -87,9 +91,14 @@ class Source:
         return dataset
 
     def fill(self, dataset: pydicom.Dataset) -> None:
-        """Set the attributes of patient and study of a result."""
+        """Set the attributes of patient and study of a result, and the SOP class in references to the radiograph."""
         dataset.SpecificCharacterSet = "ISO_IR 192"
         dataset.update(self.attributes)
+        dataset.walk(self._correct_reference)
+
+    def _correct_reference(self, item: pydicom.Dataset, element: DataElement) -> None:
+        if element.keyword == "ReferencedSOPInstanceUID" and element.value == self.sop_instance:
+            item.ReferencedSOPClassUID = self.sop_class
 
 
 def read_source(path: str | os.PathLike[str]) -> pydicom.Dataset:
@@ -137,7 +146,7 @@ def parse_source(dataset: pydicom.Dataset, *, deidentify: bool) -> Source:
             "its BurnedInAnnotation is YES: the pixels show who the patient is, which the overlay would too, and which "
             "cannot be removed; make results without deidentifying them"
         )
-    spacing = [value for value in numbers_of(dataset, "PixelSpacing") if value is not None and value > 0]
+    spacing = [value for value in numbers_of(dataset, "PixelSpacing") if value is not None and 1e-3 <= value <= 10]
     rename = uids.replace if deidentify else str
     return Source(
         sop_class=found["SOPClassUID"],
@@ -147,7 +156,7 @@ def parse_source(dataset: pydicom.Dataset, *, deidentify: bool) -> Source:
         height=height,
         width=width,
         orientation=dicom_orientation.read_orientation(dataset),
-        spacing=(spacing[0], spacing[1]) if len(spacing) == 2 else None,
+        spacing=(round(spacing[0], 9), round(spacing[1], 9)) if len(spacing) == 2 else None,
         is_burned_in=is_burned_in,
         attributes=_remove_identity(found["StudyInstanceUID"]) if deidentify else _copy_attributes(dataset),
         original=found["SOPInstanceUID"],

@@ -26,6 +26,12 @@ def read_back(result, path):
     return pydicom.dcmread(path)
 
 
+def list_items(dataset):
+    """Return all items of sequences, however deep."""
+    items = [item for element in dataset if element.VR == "SQ" for item in element.value]
+    return items + [inner for item in items for inner in list_items(item)]
+
+
 def list_text(dataset):
     """Return the values of all elements but sequences, one per line."""
     return "\n".join(str(element.value) for element in dataset.iterall() if element.VR != "SQ")
@@ -139,6 +145,17 @@ def test_dciodvfy_finds_no_error(model, tmp_path, deidentify):
         file.write_bytes(dicom.encode(result))
         verdict = subprocess.run(["dciodvfy", file], capture_output=True, text=True).stderr
         assert [line for line in verdict.splitlines() if line.startswith(("Error", "Abort"))] == []
+
+
+@pytest.mark.parametrize("sop_class", ["1.2.840.10008.5.1.4.1.1.7.2", "1.2.3.4.5.6"])
+def test_references_have_the_kind_of_the_source_whatever_it_is(model, tmp_path, sop_class):
+    """As a multi-frame Secondary Capture of one frame, and a kind of a maker of devices."""
+    path = tmp_path / "a.dcm"
+    chest.save_chest(path, SOPClassUID=sop_class)
+    results = model.predict(path).to_dicom(path)
+    for result in results:
+        items = [item for item in list_items(result) if item.get("ReferencedSOPInstanceUID") == "1.2.3.6"]
+        assert items and {item.ReferencedSOPClassUID for item in items} == {sop_class}
 
 
 def test_a_repeated_prediction_has_the_same_uids(model, tmp_path):
