@@ -305,6 +305,8 @@ def _find_conflict() -> str | None:
             receive.check_flags(_read_request(None))
     except ValueError as error:
         return str(error)
+    if _DEIDENTIFY.value and "dicom" not in _SAVE.value:
+        return "--deidentify is about DICOM files; add --save=dicom"
     target = Path(_OUTPUT.value)
     if _MODE.value == "export" and target.suffix not in ("", ".safetensors") and not _OUTPUT.value.endswith("/"):
         return f"--mode=export writes a .safetensors file or a folder; {target} is neither; a folder may end in /"

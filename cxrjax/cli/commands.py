@@ -231,8 +231,6 @@ def check_prediction(request: Request) -> None:
         DamagedFileError: the config of the run is damaged.
     """
     _check_output_folder(request)
-    if request.deidentify and "dicom" not in request.save:
-        raise ValueError("--deidentify is about DICOM files; add --save=dicom")
     if "dicom" in request.save and find_spec("highdicom") is None:
         raise ValueError("--save=dicom needs highdicom: pip install 'cxrjax[dicom]'")
     if request.label is None and not request.reject_ood:

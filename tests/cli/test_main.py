@@ -46,6 +46,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
             2,
             "--value_range=low is not two numbers, the lower one first",
         ),
+        (("--workdir=x", *PREDICT, "--deidentify"), 2, "--deidentify is about DICOM files; add --save=dicom"),
         (("--mode=serve",), 2, "--mode=serve needs --workdir or --model"),
         (("--mode=serve", "--model=lungs", "--port=99999"), 2, "port"),
         (("--mode=serve", "--model=lungs", "--label=x"), 2, "--mode=serve takes no --label"),
@@ -293,6 +294,13 @@ def test_a_folder_begun_otherwise_is_named_and_no_other_run_is_advised(tmp_path)
     config.seed = 1
     with pytest.raises(run_dir.RunError, match=r"seed=0.* or remove .*audit$"):
         run_dir.create_or_resume(tmp_path / "audit", freeze(config))
+
+
+def test_dicom_without_its_package_is_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr(commands, "find_spec", lambda name: None if name == "highdicom" else object())
+    request = commands.Request(Path("run"), input=str(tmp_path / "in"), output=str(tmp_path / "out"), save=["dicom"])
+    with pytest.raises(ValueError, match=r"--save=dicom needs highdicom: pip install 'cxrjax\[dicom\]'"):
+        commands.check_prediction(request)
 
 
 def test_serving_without_its_packages_is_one_sentence(monkeypatch):
