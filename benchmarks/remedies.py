@@ -1,0 +1,191 @@
+"""Measure the remedies against shortcuts on phantoms whose shortcuts are known.
+
+    python -m benchmarks.remedies --quick
+    python -m benchmarks.remedies --out=runs/remedies
+
+For each planted feature, strength, remedy and seed, trains a small classifier and records how well it recognizes the
+class of the feature on the test split, where the feature goes with the class as in training, and on the split "broken",
+where it says nothing. A training on data where the feature says nothing (strength 0.5) is what can be reached.
+Writes OUT/cells/NAME.json for each training and benchmarks/REMEDIES.md from all of them; the same command resumes.
+"""
+
+import argparse
+import itertools
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks import remedies_table
+from cxrjax.config import LABELS, default_config, freeze
+from cxrjax.data import dataset
+from cxrjax.inference.predictor import load_predictor
+from cxrjax.metrics import baselines, simple
+from cxrjax.runs import provenance
+from cxrjax.runtime import atomic_files, compilation_cache
+from cxrjax.training import trainer
+from data_prep.__main__ import main as prepare
+from data_prep.phantom.planted import BROKEN, FEATURES, PLANTED_LABEL
+
+STRENGTHS = (0.95, 1.0, 0.8)
+NO_SHORTCUT = 0.5
+SIZE = 64  # pixels, side of the phantoms and of the network's input
+# Name -> settings under `config`.
+REMEDIES: dict[str, dict[str, Any]] = {
+    "none": {},
+    "balance": {"remedy.balance": True},
+    "bias_balanced": {"remedy.loss": "bias_balanced"},
+    "group_dro": {"remedy.loss": "group_dro", "remedy.dro_step_size": 0.1, "optimizer.weight_decay": 1e-2},
+    "appearance": {"remedy.appearance": 0.5},
+    "surroundings": {"remedy.surroundings": 1.0, "segmenter.workdir": "lungs"},
+    "adversary": {"remedy.adversary": 0.3},
+    "balance+adversary": {"remedy.balance": True, "remedy.adversary": 0.3},
+    "balance+distance_correlation": {"remedy.balance": True, "remedy.distance_correlation": 1.0},
+    "single_class_weight": {"remedy.single_class_weight": 0.0},
+    "worst_group": {"training.metric": "worst_group"},
+}
+QUICK_REMEDIES = ("none", "balance", "bias_balanced", "group_dro", "balance+adversary")
+QUICK_MINUTES = 20.0
+
+
+class Cell(NamedTuple):
+    """One training of the benchmark."""
+
+    feature: str
+    strength: float
+    remedy: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of its file and folder."""
+        return f"{self.feature}-{self.strength:g}-{self.remedy}-{self.seed}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/remedies"), help="folder of the data and the results")
+    parser.add_argument("--report", type=Path, default=Path("benchmarks/REMEDIES.md"), help="the table to write")
+    parser.add_argument("--quick", action="store_true", help=f"begin no training after {QUICK_MINUTES:.0f} minutes")
+    parser.add_argument("--minutes", type=float, default=0.0, help="begin no training after this time; 0: no limit")
+    parser.add_argument("--only", default="", help="only trainings whose name contains this text")
+    options = parser.parse_args()
+    minutes = options.minutes or (QUICK_MINUTES if options.quick else float("inf"))
+    end = time.monotonic() + 60 * minutes
+    compilation_cache.enable_compilation_cache(str(options.out / "compiled"))
+    for cell in list_cells(options.quick):
+        target = options.out / "cells" / f"{cell.name}.json"
+        if target.exists() or options.only not in cell.name:
+            continue
+        if time.monotonic() > end:
+            break
+        target.parent.mkdir(parents=True, exist_ok=True)
+        result = run(cell, options.out)
+        atomic_files.atomic_write(target, (json.dumps(cell._asdict() | result, indent=2) + "\n").encode())
+        print(f"{cell.name}: {json.dumps(result)}", file=sys.stderr, flush=True)
+    results = [json.loads(path.read_text()) for path in sorted((options.out / "cells").glob("*.json"))]
+    atomic_files.atomic_write(options.report, remedies_table.format_report(results).encode())
+    return 0
+
+
+def list_cells(quick: bool) -> Iterator[Cell]:
+    """Yield the trainings, those first that the wanted facts rest on: for each seed, the reference and the remedies."""
+    seeds = range(1 if quick else 3)
+    remedies = QUICK_REMEDIES if quick else tuple(REMEDIES)
+    for seed, strength, feature in itertools.product(seeds, STRENGTHS[:2] if quick else STRENGTHS, FEATURES):
+        yield Cell(feature, NO_SHORTCUT, "none", seed)
+        for remedy in remedies:
+            yield Cell(feature, strength, remedy, seed)
+
+
+def run(cell: Cell, out: Path) -> dict[str, Any]:
+    """Train one classifier, and return its scores; {"refused": reason} where the tool refuses the training."""
+    data = _prepare_data(cell, out)
+    workdir = out / "run"
+    shutil.rmtree(workdir, ignore_errors=True)
+    start = time.process_time()
+    try:
+        trainer.train(freeze(_config(cell, data)), workdir)
+    except ValueError as error:
+        return {"refused": str(error)}
+    counts = provenance.load_label_counts(workdir) or {}
+    scores = {split: _score(workdir, data, split, counts) for split in ("test", BROKEN)}
+    return {**scores, "cpu_seconds": time.process_time() - start}
+
+
+def _prepare_data(cell: Cell, out: Path) -> Path:
+    """Draw the phantoms of a feature and a strength, unless they are there; return the data set's folder."""
+    name = f"{cell.feature}_{round(100 * cell.strength)}"
+    if not (out / "data" / name).exists():
+        planted = f"--planted={cell.feature}={cell.strength:g}"
+        arguments = ["phantom", planted, "--count=80", "--broken=40", f"--size={SIZE}", "--split_ratios=0.6,0.1,0.3"]
+        if prepare([*arguments, f"--name={name}", f"--out={out / 'data'}", "--duplicates=off"]):
+            raise SystemExit(f"{out / 'data' / name}: the phantoms could not be drawn")
+    return out / "data" / name
+
+
+def _config(cell: Cell, data: Path) -> Any:
+    config: Any = default_config()
+    config.task = "classify"
+    config.seed = cell.seed
+    config.classifier.classes = LABELS
+    config.classifier.architecture = "resnet8_narrow"
+    config.classifier.channels = 1
+    config.data.dir = str(data)
+    config.image.size = SIZE
+    config.image.equalize = False
+    config.patches.mode = "global"
+    config.patches.mask_lungs = False
+    config.patches.size = SIZE
+    config.training.epochs = 12
+    config.training.batch_size = 32
+    config.training.learning_rate = 2e-3
+    config.training.schedule = "cosine"
+    config.training.warmup_fraction = 0.1
+    config.training.ema_decay = 0.95
+    config.training.metric = "loss"
+    config.optimizer.weight_decay = 1e-4
+    config.evaluation.batch_size = 32
+    config.tracking.trackers = ()
+    config.tracking.num_images = 0
+    for key, value in REMEDIES[cell.remedy].items():
+        section, name = key.split(".")
+        config[section][name] = value
+    return config
+
+
+def _score(workdir: Path, data: Path, split: str, counts: dict[str, dict[str, int]]) -> dict[str, float | None]:
+    """Return the area under the ROC curve of the planted class against all others, of the network and of the source."""
+    predictor = load_predictor(workdir, use_ood_detector=False)
+    radiographs = dataset.load(
+        str(data),
+        split,
+        size=SIZE,
+        gamma=predictor.config.image.gamma,
+        equalize=False,
+        borders="uniform",
+        num_threads=2,
+    )
+    index = LABELS.index(PLANTED_LABEL)
+    scores = np.array([result.probabilities[index] for result in predictor.predict(radiographs.images)])
+    positive = np.array(radiographs.labels) == PLANTED_LABEL
+    by_source = baselines.source_probabilities(counts, radiographs.sources, LABELS)[:, index]
+    network = simple.bootstrap_ci(simple.auroc, positive, scores, num_resamples=500)
+    same_source = np.array(radiographs.sources) == "phantom"
+    within = simple.auroc(positive[same_source], scores[same_source])
+    return {
+        "auroc": float(network.value),
+        "low": float(network.low),
+        "high": float(network.high),
+        "source": simple.auroc(positive, by_source),
+        "within_source": None if np.isnan(within) else within,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
