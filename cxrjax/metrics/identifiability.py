@@ -5,7 +5,7 @@ sources distinguishes the label too, and no training can separate the two. Two l
 source that has both.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from cxrjax.runtime.formatting import join_words
@@ -20,7 +20,6 @@ class Identifiability(NamedTuple):
     sources: tuple[str, ...]  # sources of the label with `MIN_COUNT` radiographs of it, or all if none has as many
     mixed_sources: tuple[str, ...]  # those of them that have another label too
     incomparable: tuple[str, ...]  # labels that share no source with it, which no source separates from it
-    verdict: str  # one sentence: what can be learned, and what radiographs would be needed; "" if nothing is amiss
 
     @property
     def is_confounded(self) -> bool:
@@ -49,22 +48,8 @@ def assess(counts: Mapping[str, Mapping[str, int]]) -> list[Identifiability]:
         mixed = tuple(source for source in sources if len(labels_by_source[source]) > 1)
         shared = set().union(*(labels_by_source[source] for source in sources))
         incomparable = tuple(other for other in sources_by_label if other not in shared)
-        result = Identifiability(label, sources, mixed, incomparable, "")
-        results.append(result._replace(verdict=_describe(result, labels_by_source)))
+        results.append(Identifiability(label, sources, mixed, incomparable))
     return results
-
-
-def single_label_sources(counts: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
-    """Return {source: label} of the sources with one label alone; radiographs fewer than `MIN_COUNT` do not count.
-
-    Args:
-        counts: see `assess`.
-    """
-    labels_by_source: dict[str, list[str]] = {}
-    for label, sources in _list_sources(counts).items():
-        for source in sources:
-            labels_by_source.setdefault(source, []).append(label)
-    return {source: labels[0] for source, labels in sorted(labels_by_source.items()) if len(labels) == 1}
 
 
 def summarize(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
@@ -74,29 +59,64 @@ def summarize(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
         counts: see `assess`.
 
     Returns:
-        One sentence where there is one source, one label, or nothing amiss; else one per label concerned and one on
-        the sources with one label alone.
+        One sentence where there is one source, or nothing amiss; else one for each label that coincides with its
+        sources, and one for each group of other labels with the same limits. [] with less than two labels.
     """
     results = assess(counts)
     sources = sorted({source for result in results for source in result.sources})
-    if len(results) < 2 or not sources:
+    if len(results) < 2:
         return []
     if len(sources) == 1:
         return [
             f"Every label comes from the source {sources[0] or 'that has no name'}: how a label is recognized in "
             "another source cannot be known; needed: radiographs of a second source with two labels or more."
         ]
-    concerned = [result for result in results if result.verdict]
-    if not concerned:
-        return ["Every label is seen in two sources or more that have other labels too."]
-    concerned.sort(key=lambda result: (not result.is_confounded, result.is_transferable))
-    sentences = [result.verdict for result in concerned]
-    single = [f"{source} ({label})" for source, label in single_label_sources(counts).items()]
-    if single:
-        number = "The source" if len(single) == 1 else "The sources"
-        verb = "has" if len(single) == 1 else "have"
-        sentences.append(f"{number} {join_words(single)} {verb} one label alone and cannot show what distinguishes it.")
-    return sentences
+    sentences = [_describe_confounded(result, sources, counts) for result in results if result.is_confounded]
+    confounded = {result.label for result in results if result.is_confounded}
+    others = [result for result in results if not result.is_confounded]
+    by_source: dict[str, list[str]] = {}
+    for result in others:
+        if not result.is_transferable:
+            by_source.setdefault(result.mixed_sources[0], []).append(result.label)
+    sentences += [
+        f"{join_words(labels)} {_verb(labels, 'is', 'are')} seen beside other labels in {source} alone: what is learned "
+        f"there cannot be tested in another source; needed: radiographs with {_verb(labels, 'it', 'them')} and another "
+        "label from a second source."
+        for source, labels in sorted(by_source.items())
+    ]
+    named: set[str] = set()
+    for result in others:
+        named.add(result.label)
+        partners = [label for label in result.incomparable if label not in confounded | named]
+        if partners:
+            sentences.append(
+                f"{result.label} has no source in common with {join_words(partners)}: only their sources may tell them "
+                f"apart; needed: a source with {join_words([result.label, *partners])}."
+            )
+    return sentences or ["Every label is seen in two sources or more that have other labels too."]
+
+
+def _verb(labels: Sequence[str], one: str, several: str) -> str:
+    return one if len(labels) == 1 else several
+
+
+def _describe_confounded(
+    result: Identifiability, sources: Sequence[str], counts: Mapping[str, Mapping[str, int]]
+) -> str:
+    own_sources = join_words(result.sources)
+    pronoun = _verb(result.sources, "it", "them")
+    alone = "which has no other label" if len(result.sources) == 1 else "none of which has another label"
+    needed = f"other labels from {own_sources}"
+    other_sources = [source for source in sources if source not in result.sources]
+    if other_sources:
+        needed = f"{result.label} from a source that has other labels, such as {other_sources[0]}, or {needed}"
+    few = sum(counts[source].get(result.label, 0) for source in counts if source not in result.sources)
+    few += sum(count for source in result.sources for label, count in counts[source].items() if label != result.label)
+    suffix = f" ({few} so far, too few to learn from)" if few else ""
+    return (
+        f"{result.label} comes from {own_sources} alone, {alone}: no training can tell {result.label} from {pronoun}; "
+        f"needed: {needed}{suffix}."
+    )
 
 
 def _list_sources(counts: Mapping[str, Mapping[str, int]]) -> dict[str, tuple[str, ...]]:
@@ -108,31 +128,3 @@ def _list_sources(counts: Mapping[str, Mapping[str, int]]) -> dict[str, tuple[st
         if present:
             result[label] = tuple(sorted(sufficient or present))
     return result
-
-
-def _describe(result: Identifiability, labels_by_source: Mapping[str, set[str]]) -> str:
-    own_sources = join_words(result.sources)
-    other_sources = sorted(set(labels_by_source) - set(result.sources))
-    if result.is_confounded:
-        alone = "which has no other label" if len(result.sources) == 1 else "none of which has another label"
-        pronoun = "it" if len(result.sources) == 1 else "them"
-        needed = f"other labels from {own_sources}"
-        if other_sources:
-            needed = f"{result.label} from a source that has other labels, such as {other_sources[0]}, or {needed}"
-        return (
-            f"{result.label} comes from {own_sources} alone, {alone}: no training can tell {result.label} from {pronoun}; "
-            f"needed: {needed}."
-        )
-    clauses = []
-    if not result.is_transferable:
-        clauses.append(
-            f"is seen beside other labels in {result.mixed_sources[0]} alone: what is learned about it there cannot be "
-            f"tested in another source; needed: {result.label} and another label from a second source"
-        )
-    if result.incomparable:
-        others = join_words(result.incomparable)
-        clauses.append(
-            f"has no source in common with {others}: only their sources may tell them apart; needed: one source with "
-            f"{result.label} and {others}"
-        )
-    return f"{result.label} {'; it '.join(clauses)}." if clauses else ""
