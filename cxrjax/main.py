@@ -54,6 +54,8 @@ cxrjax[onnx]), and manifest.json, which describes their inputs and outputs:
   python -m cxrjax.main --mode=export --workdir=RUN --output=DIR
 An address is hf:OWNER/NAME/PATH@REVISION, on the Hugging Face hub, or https://…#sha256=….
 
+Train the last layer of a finished classifier again, on equally weighted sources and classes of its validation split:
+  python -m cxrjax.main --workdir=RUN --mode=retrain_last_layer --output=NEW_RUN
 Search for a learning rate. Writes the curve to RUN/lr_finder.png:
   python -m cxrjax.main --config=phantom:segment --workdir=RUN --mode=lr_find
 Train once for each fold of a data set prepared with --folds=K, and pool the scores:
@@ -159,6 +161,7 @@ MODES = {
     "cross_validate": Mode(commands.cross_validate_network, ("config",), writes_run=True, after_signal=_RESUMES),
     "import": Mode(commands.import_weights, ("input",), ("config",), writes_run=True),
     "export": Mode(commands.export_weights, ("output",), ("model",)),
+    "retrain_last_layer": Mode(commands.retrain_last_layer, ("output",), is_inference=True),
 }
 
 _CONFIG = config_flags.DEFINE_config_file(

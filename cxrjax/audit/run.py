@@ -111,6 +111,9 @@ def summarize(result: dict[str, Any]) -> str:
     if result["verdict"]["cannot_support"]:
         lines += ["This data set cannot support:", ""]
         lines += [f"- {claim}" for claim in result["verdict"]["cannot_support"]] + [""]
+    for title, kind in (("What can be tried here:", "possible"), ("What cannot be done here:", "impossible")):
+        if remedies := result["verdict"]["remedies"][kind]:
+            lines += [title, "", *(f"- {sentence}" for sentence in remedies), ""]
     lines += [
         f"| {result['n']} radiographs | by | macro F1 | accuracy | macro AUROC | share of the score |",
         "|---|---|---|---|---|---|",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cxrjax.audit import criteria
+from cxrjax.audit import advice, criteria
 from cxrjax.audit.criteria import Numbers
 from cxrjax.audit.formatting import format_ci, format_percent, join_words, name_place
 from cxrjax.audit.metrics import HEADLINE, share_of_score
@@ -20,8 +20,9 @@ def conclude(audit: Numbers) -> dict[str, Any]:
         audit: the content of audit.json without its verdict.
 
     Returns:
-        {"paragraph", "sentences", "cannot_support"}: the paragraph joins the sentences and ends with the claims that
-        the data set cannot support; "cannot_support" has these claims with their reasons.
+        {"paragraph", "sentences", "cannot_support", "remedies"}: the paragraph joins the sentences and ends with the
+        claims that the data set cannot support, and with what can and cannot be done; "cannot_support" has these
+        claims with their reasons, "remedies" the result of `advice.conclude`.
     """
     by_name = {experiment["name"]: experiment for experiment in audit["experiments"] if experiment["scores"]}
     claims = _unsupported_claims(audit, by_name)
@@ -38,10 +39,13 @@ def conclude(audit: Numbers) -> dict[str, Any]:
     ]
     if claims:
         sentences.append(f"This data set can therefore not support {'; nor '.join(claim for claim, _ in claims)}.")
+    remedies = advice.conclude(audit)
+    sentences += advice.describe(remedies)
     return {
         "paragraph": " ".join(sentences),
         "sentences": sentences,
         "cannot_support": [f"{claim}: {reason}" for claim, reason in claims],
+        "remedies": remedies,
     }
 
 

@@ -363,6 +363,15 @@ def import_weights(request: Request) -> None:
     print_line(f"imported: every weight of {request.input} was assigned; the run is in {request.workdir}")
 
 
+def retrain_last_layer(request: Request) -> None:
+    """Train the last layer of a finished run again, on equally weighted sources and classes."""
+    from cxrjax.training.remedies import last_layer
+
+    counts = last_layer.retrain_last_layer(request.workdir, Path(request.output))
+    groups = ", ".join(f"{count} of {group}" for group, count in counts.items())
+    print_line(f"trained again: the last layer, by {groups}; the run is in {request.output}")
+
+
 def export_weights(request: Request) -> None:
     """Export the network of a run for other programs."""
     from cxrjax.runs import weights

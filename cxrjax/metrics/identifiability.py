@@ -8,7 +8,7 @@ source that has both.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from cxrjax.runtime.formatting import join_words
+from cxrjax.runtime.formatting import format_label, join_labels, join_words
 
 MIN_COUNT = 5  # radiographs of a label in a source; fewer are too few to learn from and do not count; ours
 
@@ -79,7 +79,7 @@ def summarize(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
         if not result.is_transferable:
             by_source.setdefault(result.mixed_sources[0], []).append(result.label)
     sentences += [
-        f"{join_words(labels)} {_verb(labels, 'is', 'are')} seen beside other labels in {source} alone: what is learned "
+        f"{join_labels(labels)} {_verb(labels, 'is', 'are')} seen beside other labels in {source} alone: what is learned "
         f"there cannot be tested in another source; needed: radiographs with {_verb(labels, 'it', 'them')} and another "
         "label from a second source."
         for source, labels in sorted(by_source.items())
@@ -90,8 +90,8 @@ def summarize(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
         partners = [label for label in result.incomparable if label not in confounded | named]
         if partners:
             sentences.append(
-                f"{result.label} has no source in common with {join_words(partners)}: only their sources may tell them "
-                f"apart; needed: a source with {join_words([result.label, *partners])}."
+                f"{format_label(result.label)} has no source in common with {join_labels(partners)}: only their sources may tell them "
+                f"apart; needed: a source with {join_labels([result.label, *partners])}."
             )
     return sentences or ["Every label is seen in two sources or more that have other labels too."]
 
@@ -103,18 +103,19 @@ def _verb(labels: Sequence[str], one: str, several: str) -> str:
 def _describe_confounded(
     result: Identifiability, sources: Sequence[str], counts: Mapping[str, Mapping[str, int]]
 ) -> str:
+    label = format_label(result.label)
     own_sources = join_words(result.sources)
     pronoun = _verb(result.sources, "it", "them")
     alone = "which has no other label" if len(result.sources) == 1 else "none of which has another label"
     needed = f"other labels from {own_sources}"
     other_sources = [source for source in sources if source not in result.sources]
     if other_sources:
-        needed = f"{result.label} from a source that has other labels, such as {other_sources[0]}, or {needed}"
+        needed = f"{label} from a source that has other labels, such as {other_sources[0]}, or {needed}"
     few = sum(counts[source].get(result.label, 0) for source in counts if source not in result.sources)
-    few += sum(count for source in result.sources for label, count in counts[source].items() if label != result.label)
+    few += sum(count for source in result.sources for other, count in counts[source].items() if other != result.label)
     suffix = f" ({few} so far, too few to learn from)" if few else ""
     return (
-        f"{result.label} comes from {own_sources} alone, {alone}: no training can tell {result.label} from {pronoun}; "
+        f"{label} comes from {own_sources} alone, {alone}: no training can tell {label} from {pronoun}; "
         f"needed: {needed}{suffix}."
     )
 

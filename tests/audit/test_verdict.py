@@ -124,12 +124,34 @@ def test_what_cannot_be_supported_ends_the_paragraph():
         "that the lungs distinguish COVID-19: seeing the border alone is enough (COVID-19: recall 1.00, "
         "specificity 0.98)",
     ]
-    assert of["paragraph"].endswith(
+    assert (
         " This data set can therefore not support that anything but the source distinguishes COVID-19 (alone in "
-        "journals); nor any score of COVID-19; nor that the lungs distinguish COVID-19."
-    )
+        "journals); nor any score of COVID-19; nor that the lungs distinguish COVID-19. What can be tried here: "
+    ) in of["paragraph"]
     one = verdict.conclude(audit(sources={"a": {"north": 3}, "b": {"north": 5}}))["cannot_support"]
     assert one == ["any claim of how the network does elsewhere: all radiographs come from one source, north"]
+
+
+def test_the_verdict_ends_with_what_can_be_done_and_what_cannot():
+    outside = control("border", "border alone", 0.86, by="small network")
+    levels = small("common_levels_network", "common gray levels", 0.7)
+    levels |= {"difference": {"macro_auroc": number(-0.2)}, "reference": reach(0.9)}
+    of = verdict.conclude(audit(control("source", "source alone", 0.86), outside, levels))
+    by_source, beyond, gray = of["remedies"]["possible"]
+    assert by_source.startswith("for normal and viral, which share sources, --config.remedy.balance=True")
+    assert "--config.remedy.surroundings=1.0" in beyond and "--config.remedy.appearance=0.5" in gray
+    assert of["remedies"]["impossible"] == [
+        "COVID-19 comes from journals alone: no training can tell it from that source; radiographs of it from a source "
+        "with other labels are needed"
+    ]
+    assert of["paragraph"].endswith("from a source with other labels are needed.")
+
+
+def test_where_no_shortcut_is_found_no_remedy_is_named():
+    mixed = {"normal": {"north": 9, "south": 9}, "viral": {"north": 9, "south": 9}}
+    of = verdict.conclude(audit(control("source", "source alone", 0.51), sources=mixed))
+    assert of["remedies"] == {"possible": [], "impossible": []}
+    assert "can be tried" not in of["paragraph"]
 
 
 def test_a_frequent_class_is_not_decided_by_a_source_that_tells_nothing():

@@ -21,8 +21,8 @@ def test_a_label_that_is_alone_in_its_source_cannot_be_separated_from_it():
     assert (covid.label, covid.is_confounded, covid.incomparable) == ("covid19", True, ("normal", "viral"))
     sentences = identifiability.summarize(counts)
     assert sentences[0] == (
-        "covid19 comes from c alone, which has no other label: no training can tell covid19 from it; needed: covid19 from "
-        "a source that has other labels, such as a, or other labels from c."
+        "COVID-19 comes from c alone, which has no other label: no training can tell COVID-19 from it; needed: "
+        "COVID-19 from a source that has other labels, such as a, or other labels from c."
     )
     assert len(sentences) == 1
 
@@ -50,7 +50,7 @@ def test_a_label_of_one_mixed_source_is_learned_there_and_not_tested_elsewhere()
     assert not covid.is_confounded
     assert not covid.is_transferable
     (sentence,) = identifiability.summarize(counts)
-    assert sentence.startswith("covid19 and tuberculosis are seen beside other labels in b alone")
+    assert sentence.startswith("COVID-19 and tuberculosis are seen beside other labels in b alone")
 
 
 def test_labels_without_a_common_source_are_told_apart_by_their_sources():
@@ -62,7 +62,7 @@ def test_labels_without_a_common_source_are_told_apart_by_their_sources():
     }
     assert [result.incomparable for result in identifiability.assess(counts)] == [("viral",), (), ("covid19",)]
     (sentence,) = identifiability.summarize(counts)
-    assert sentence.startswith("covid19 has no source in common with viral: only their sources may tell them apart")
+    assert sentence.startswith("COVID-19 has no source in common with viral: only their sources may tell them apart")
 
 
 @pytest.mark.parametrize("name", ["one", ""])

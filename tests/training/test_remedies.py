@@ -7,11 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
+from cxrjax.config import LABELS as PHANTOM_LABELS
 from cxrjax.config import default_config, freeze
 from cxrjax.data import batch
 from cxrjax.data.sampler import BatchSampler
 from cxrjax.inference import lung_segmenter
+from cxrjax.runs import run_dir
 from cxrjax.training import classification, train_step, trainer
 from cxrjax.training.remedies import (
     adversary,
@@ -20,6 +24,7 @@ from cxrjax.training.remedies import (
     distance_correlation,
     group_dro,
     hooks,
+    last_layer,
     sampling,
     surroundings,
     worst_group,
@@ -250,3 +255,33 @@ def test_without_remedies_the_loss_is_the_cross_entropy_and_equal_shares_balance
 def test_a_remedy_that_cannot_work_is_refused(sources, remedy, reason):
     with pytest.raises(ValueError, match=reason):
         task_of(sources, **remedy)
+
+
+def test_the_last_layer_is_that_of_scikit_learn_with_the_weights_of_the_groups():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(60, 3)) * [1.0, 5.0, 0.1] + [0, 3, -2]
+    labels = (features[:, 0] + 0.5 * rng.normal(size=60) > 0).astype(int) + (features[:, 1] > 5)
+    weights = rng.uniform(0.5, 2, 60)
+    layer = last_layer.fit(features, labels, weights, 3, penalty=0.01)
+    standardized = StandardScaler().fit(features)
+    # scikit-learn's C is that of the sum over the examples, and of half the squares.
+    reference = LogisticRegression(C=1 / (0.02 * weights.sum()), tol=1e-8, max_iter=1000)
+    reference.fit(standardized.transform(features), labels, sample_weight=weights)
+    expected = reference.predict_proba(standardized.transform(features))
+    np.testing.assert_allclose(jax.nn.softmax(features @ layer.kernel + layer.bias), expected, atol=2e-3)
+
+
+def test_the_last_layer_of_a_run_is_trained_again_and_the_rest_stays(phantom_runs, small_segmenter, tmp_path):
+    """The phantoms have one source: all classes are in it, so that each has the same weight."""
+    run = phantom_runs / "classify"
+    counts = last_layer.retrain_last_layer(run, tmp_path / "new", split="train")
+    assert set(counts) == {f"phantom: {label}" for label in PHANTOM_LABELS}
+    before = run_dir.load_networks(run, run_dir.load_config(run))
+    after = run_dir.load_networks(tmp_path / "new", run_dir.load_config(tmp_path / "new"))
+    changed = [
+        jax.tree_util.keystr(path)
+        for (path, new), old in zip(jax.tree_util.tree_leaves_with_path(after), jax.tree.leaves(before), strict=True)
+        if not np.array_equal(new, old)
+    ]
+    assert len(changed) == 2 and all("['head']['linear_0']" in path for path in changed)
+    assert not (tmp_path / "new" / "calibration.json").exists()

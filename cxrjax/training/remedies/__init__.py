@@ -8,5 +8,6 @@ bias_balanced       softmax balanced by the frequency of a class in its source (
 adversary           predicts the source from the features, whose gradient is reversed (Ganin 2016)
 distance_correlation  between features and source (Székely 2007)
 worst_group         metrics of validation that choose the epoch (Yang 2023)
+last_layer          trains the last layer of a finished run again (Kirichenko 2023)
 hooks               joins them for the training of a classifier
 """
