@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-SMALL = {"COUNT": "12", "EPOCHS": "2"}  # in place of the numbers of the first cell
+SMALL = {"COUNT": "6", "EPOCHS": "1"}  # in place of the numbers of the first cell
 
 
 def code_cells(path: Path) -> list[str]:
