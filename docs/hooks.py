@@ -33,10 +33,8 @@ COPIES = {
     "results/RECIPES.md": "benchmarks/RECIPES.md",
     "results/RESULTS.md": "benchmarks/RESULTS.md",
 }
-_SOURCE = re.compile(
-    r"(?:.*; |^)(no default|paper|original|ours|hieu2695|manastahir|singhaxn|fastai|Keras|PyTorch's|Petsiuk|Adebayo|Irvin)\b",
-    re.DOTALL,
-)
+_PROJECTS = "no default|paper|original|ours|hieu2695|manastahir|singhaxn|fastai|Keras|PyTorch's"
+_SOURCE = re.compile(rf"(?:.*; |^)((?:{_PROJECTS}|[^\W\d_]+ (?:et al\. )?20\d\d)\b)", re.DOTALL)
 _SETTINGS_HEAD = """# Settings
 
 Every setting of a run, generated from `cxrjax/config/settings.py`. A recipe (`--config=RECIPE:VARIANT`) starts from
@@ -64,10 +62,11 @@ def on_config(config: Any) -> Any:
     """Add the pages of docs/ that the navigation does not name to its how-to guides; called by MkDocs."""
     sections = {title: pages for entry in config.nav for title, pages in entry.items()}
     named = str(sections)
-    for path in sorted((ROOT / "docs").glob("*.md")):
-        if f"'{path.name}'" not in named:
+    for path in sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "how_to").glob("*.md")]):
+        address = path.relative_to(ROOT / "docs").as_posix()
+        if f"'{address}'" not in named:
             title = path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
-            sections["How-to"].append({title: path.name})
+            sections["How-to"].append({title: address})
     return config
 
 

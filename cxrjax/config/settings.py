@@ -224,7 +224,7 @@ class RemedyConfig:
     appearance: Fraction = 0.0
     # probability that all outside the lungs' box is taken from another radiograph of the batch; Xiao 2021
     surroundings: Fraction = 0.0
-    # "group_dro": of the worst (source, class) groups, Sagawa 2020; "bias_balanced": beyond the source, Luo 2022
+    # "group_dro": of the worst (source, class) groups; "bias_balanced": beyond the source; Sagawa 2020, Luo 2022
     loss: Literal["none", "group_dro", "bias_balanced"] = "none"
     dro_step_size: Factor = 0.01  # of the weights of the groups; Sagawa 2020
     dro_adjustment: Factor = 0.0  # C, for small groups; Sagawa 2020, section 3.3
