@@ -16,7 +16,10 @@ from data_prep.source import Source
 TABLE = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"
 # Finding -> upstream's labels that imply it: its own and narrower terms of upstream's tree of labels.
 FINDINGS = {
-    "atelectasis": ("laminar atelectasis", "lobar atelectasis", "segmental atelectasis", "total atelectasis"),
+    "atelectasis": (
+        *("laminar atelectasis", "lobar atelectasis", "segmental atelectasis", "total atelectasis"),
+        *("round atelectasis", "atelectasis basal"),
+    ),
     "consolidation": ("air bronchogram",),
     "infiltrates": (
         *("interstitial pattern", "reticular interstitial pattern", "reticulonodular interstitial pattern"),
@@ -36,7 +39,9 @@ FINDINGS = {
     "tuberculosis": (),
     "tuberculosis sequelae": (),
     "pneumothorax": ("hydropneumothorax",),
-    "pleural effusion": ("loculated pleural effusion", "hydropneumothorax", "empyema", "hemothorax"),
+    "pleural effusion": (
+        *("loculated pleural effusion", "loculated fissural effusion", "hydropneumothorax", "empyema", "hemothorax"),
+    ),
     "pleural thickening": ("apical pleural thickening", "calcified pleural thickening"),
     "costophrenic angle blunting": (),
     "cardiomegaly": (),
@@ -45,13 +50,13 @@ FINDINGS = {
         "aortic button enlargement",
     ),
     "aortic atheromatosis": (),
-    "hilar enlargement": ("adenopathy", "hilar adenopathy", "vascular hilar enlargement"),
+    "hilar enlargement": ("adenopathy", "vascular hilar enlargement", "pulmonary artery enlargement"),
     "hemidiaphragm elevation": (),
     "flattened diaphragm": (),
     "hiatal hernia": (),
     "scoliosis": (),
     "fracture": ("rib fracture", "callus rib fracture", "clavicle fracture", "humeral fracture", "vertebral fracture"),
-    "pacemaker": ("dual chamber device", "single chamber device"),
+    "electrical device": ("pacemaker", "dual chamber device", "single chamber device"),
 }
 FRONTAL = ("PA", "AP", "AP_horizontal")
 _REJECTED = "exclude"  # upstream's label of an image that is no usable radiograph
@@ -66,8 +71,8 @@ class PadChest(Source[Options]):
     name = "padchest"
     description = f"frontal radiographs of the hospital of San Juan (Alicante), {len(FINDINGS)} findings from reports"
     homepage = (
-        "https://bimcv.cipf.es/bimcv-projects/padchest/, after filling in the form of BIMCV, which accepts the PadChest "
-        "Dataset Research Use Agreement"
+        "https://bimcv.cipf.es/bimcv-projects/padchest/, after filling in the form of BIMCV, which accepts the "
+        "PadChest Dataset Research Use Agreement"
     )
     license = "PadChest Dataset Research Use Agreement: research, no redistribution"
     size = "about 1 TB"
