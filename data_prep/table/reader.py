@@ -65,16 +65,20 @@ class TableContent(NamedTuple):
         return None
 
 
-def read_table(path: str) -> TableContent:
+def read_table(path: str, needed: Sequence[str] = NEEDED) -> TableContent:
     """Read a CSV file of radiographs.
 
+    Args:
+        path: the file.
+        needed: columns of `COLUMNS` that it has to have.
+
     Raises:
-        PreparationError: the file is missing, is not a CSV, or lacks a column of `NEEDED`.
+        PreparationError: the file is missing, is not a CSV, or lacks a column of `needed`.
     """
     text = _decode(path)
     try:
         header, numbered_rows = _split(text)
-        names = _find_columns(header, path)
+        names = _find_columns(header, path, needed)
         rows = [_make_row(line, header, names, cells) for line, cells in numbered_rows]
     except csv.Error as error:
         raise PreparationError(f"{path}: not a CSV file in UTF-8 ({error})") from error
@@ -128,7 +132,7 @@ def _find_delimiter(text: str) -> str:
     return max(headers, key=count_columns)  # the first of equals: the comma
 
 
-def _find_columns(header: Sequence[str], path: str) -> dict[str, str]:
+def _find_columns(header: Sequence[str], path: str, needed: Sequence[str]) -> dict[str, str]:
     """Return column of `COLUMNS` -> its name in the header."""
     names: dict[str, str] = {}
     for column, other_names in COLUMNS.items():
@@ -141,7 +145,7 @@ def _find_columns(header: Sequence[str], path: str) -> dict[str, str]:
             if matches:
                 names[column] = matches[0]
                 break
-    for column in NEEDED:
+    for column in needed:
         if column not in names:
             columns = ", ".join(filter(None, header)) or "none"
             raise PreparationError(

@@ -1,6 +1,6 @@
 """Radiographs listed in a CSV file.
 
-Needed columns: path, label. Optional columns: source (or dataset; the collection or hospital of a radiograph),
+Needed columns: path, label (or those of `--findings`). Optional columns: source (or dataset; the collection or hospital of a radiograph),
 patient_id, split, mask, mask_kind, view, upstream_label, sex, age, license. Paths of images and masks are relative to
 --raw_dir, or by default to the folder of the table. The last line of the summary names every column that is not used.
 """
@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from data_prep.collections.cells import is_blank, is_missing, normalize_number, read_patient, read_split
 from data_prep.collections.dicom import read_frontal
@@ -18,8 +19,9 @@ from data_prep.example import MASK_KINDS, UNKNOWN, Example
 from data_prep.options import Options, option
 from data_prep.record import LABEL_MAP, PreparationError, Record, RecordError, SkippedRecord
 from data_prep.source import Source
+from data_prep.table import findings
 from data_prep.table.files import find_file
-from data_prep.table.reader import TableContent, TableRow, read_table
+from data_prep.table.reader import NEEDED, TableContent, TableRow, read_table
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,17 @@ class TableOptions(Options):
 
     Attributes:
         csv: the table.
+        findings: columns of several findings per radiograph, see `findings.read_findings`; "" for one label.
         filter: conditions COLUMN=VALUE[,VALUE...] that the rows have to match.
     """
 
     csv: str = option("", "table of radiographs", metavar="FILE", required=True)
+    findings: str = option(
+        "",
+        "several findings per radiograph: their columns, with 1, 0, -1 (uncertain) or blank (unknown); or label, a column "
+        "that names the positive ones, as A|B",
+        metavar="COLUMN,...",
+    )
     filter: tuple[str, ...] = option(
         (),
         "keep only the rows with one of these values; can be repeated, all filters have to match",
@@ -54,41 +63,56 @@ class Table(Source[TableOptions]):
     def default_dir(self, options: TableOptions) -> Path:
         return Path(options.csv).parent
 
+    def has_findings(self, options: TableOptions) -> bool:
+        return bool(options.findings)
+
+    def settings(self, options: TableOptions) -> dict[str, Any]:
+        return {"findings": options.findings} if options.findings else {}
+
     def records(self, root: Path, options: TableOptions) -> Iterator[Record | SkippedRecord]:
-        table_rows = _filter_rows(read_table(options.csv), options)
+        table = _read(options)
+        table_rows = _filter_rows(table, options)
         if not table_rows:
             raise PreparationError(f"{options.csv}: no row is left{' by --filter' if options.filter else ''}")
         table_rows = _drop_repeated(table_rows, root, options.csv)
-        words = _label_words(table_rows)
+        columns = findings.find_columns(table, options.findings, options.csv)
+        findings_of_rows = findings.read_findings(table_rows, columns, options.csv)
+        words = [] if columns else _label_words(table_rows)
         labels = unify_spellings(words)
         multi_label = find_multi_label(words)
         # Rows without a label are kept if no row has one, or if the table has masks.
         needs_label = bool(labels) and all(is_blank(row.known["mask"]) for row in table_rows)
-        for row in table_rows:
+        for row, known_findings in zip(table_rows, findings_of_rows, strict=True):
             cells = row.known
             if is_blank(cells["path"]) or row.is_too_long:
                 reason = "no path" if is_blank(cells["path"]) else "more cells than the header has columns"
                 yield SkippedRecord(cells["path"] or f"line {row.line}", f"line {row.line}: {reason}")
                 continue
-            word = _label_word(row)
+            word = "" if columns else _label_word(row)
             if word and word == multi_label:
                 raise PreparationError(
                     f"{options.csv}: line {row.line} has the label {word!r}; one label per radiograph is supported: "
-                    "choose one, or give the combination a name of its own"
+                    "choose one, give the combination a name of its own, or read several findings by --findings=label"
                 )
             file, path = find_file(root, cells["path"])
             if needs_label and not word:
                 yield SkippedRecord(path, f"line {row.line}: no label ({cells['label'] or 'blank'})")
                 continue
+            if columns and not known_findings:
+                yield SkippedRecord(path, f"line {row.line}: nothing is known of any finding")
+                continue
             mask = None if is_blank(cells["mask"]) else find_file(root, cells["mask"])[0]
-            yield _make_record(row=row, path=path, file=file, mask=mask, label=labels.get(word, ""), table=options.csv)
+            label = labels.get(word, "")
+            record = _make_record(row=row, path=path, file=file, mask=mask, label=label, table=options.csv)
+            yield replace(record, findings=known_findings)
 
     def remarks(self, records: Sequence[Record], root: Path, options: TableOptions) -> list[str]:
-        table = read_table(options.csv)
-        labels = unify_spellings(_label_words(_filter_rows(table, options)))
+        table = _read(options)
+        columns = findings.find_columns(table, options.findings, options.csv)
+        labels = {} if columns else unify_spellings(_label_words(_filter_rows(table, options)))
         filtered = {condition.partition("=")[0] for condition in options.filter}
-        unused = [column for column in table.unused if column not in filtered]
-        unlabeled = sum(not record.label for record in records)
+        unused = [column for column in table.unused if column not in filtered and column not in columns]
+        unlabeled = 0 if columns else sum(not record.label for record in records)
         remarks = [describe_merged_spellings(labels)]
         if unlabeled:
             remarks.append(f"{unlabeled} radiographs have no label" if unlabeled > 1 else "1 radiograph has no label")
@@ -100,6 +124,10 @@ class Table(Source[TableOptions]):
         if record.mask_kind not in ("", *MASK_KINDS):
             raise RecordError(f"mask_kind {record.mask_kind!r}, where one of {', '.join(MASK_KINDS)} is needed")
         return read_frontal(replace(record, age=_parse_age(record.payload)))
+
+
+def _read(options: TableOptions) -> TableContent:
+    return read_table(options.csv, ("path",) if options.findings else NEEDED)
 
 
 def _label_words(rows: Sequence[TableRow]) -> list[str]:

@@ -370,3 +370,54 @@ def test_dicom_metadata_is_read_and_other_views_are_skipped(tmp_path):
     reasons = {one["name"]: one["reason"] for one in report["skipped"]}
     assert reasons.keys() == {"side.dcm", "slice.dcm"} and reasons["slice.dcm"].startswith("CT, not a radiograph")
     assert reasons["side.dcm"].startswith("lateral view")
+
+
+def findings_of(table: Path) -> dict[str, dict[str, float]]:
+    folder = table.parent / "out" / "table" / "3.0.0"
+    stored = prepared.Records(prepared.open_builder(folder), "train")
+    return {record["path"].decode(): json.loads(record["findings"]) for record in stored}
+
+
+def test_columns_of_findings_say_what_is_known_of_each(tmp_path):
+    columns = ["path", "split", "Pleural Effusion", "Edema", "Mass", "notes"]
+    cells = {"a": ("1.0", "", "0"), "b": ("-1", "0.0", "0,33"), "c": ("", "nan", ""), "d": ("0", "1", "1")}
+    for name in cells:
+        write_image(tmp_path / f"{name}.png", seed=ord(name))
+    rows = [dict(zip(columns, (f"{name}.png", "train", *values), strict=False)) for name, values in cells.items()]
+    table = write_table(tmp_path, rows, columns)
+    assert prepare(table, "--findings=Pleural Effusion,Edema,Mass") == 0
+    assert findings_of(table) == {
+        "a.png": {"Pleural Effusion": 1, "Mass": 0},
+        "b.png": {"Pleural Effusion": -1, "Edema": 0, "Mass": 0.33},
+        "d.png": {"Pleural Effusion": 0, "Edema": 1, "Mass": 1},
+    }
+    report = json.loads((tmp_path / "out" / "table" / "3.0.0" / "report.json").read_text())
+    assert [entry["reason"] for entry in report["skipped"]] == ["line 4: nothing is known of any finding"]
+    assert report["findings"]["train"]["Edema"] == {"positive": 1, "negative": 1, "uncertain": 0, "unknown": 1}
+    assert "columns of table.csv that are not used: notes" in report["remarks"]
+
+
+def test_a_label_of_several_findings_makes_the_others_negative(tmp_path):
+    labels = {"a": "Mass|Edema", "b": "No Finding", "c": "Edema", "d": ""}
+    for name in labels:
+        write_image(tmp_path / f"{name}.png", seed=ord(name))
+    table = write_table(tmp_path, [row(f"{name}.png", label=label) for name, label in labels.items()])
+    assert prepare(table, "--findings=label") == 0
+    assert findings_of(table) == {
+        "a.png": {"Edema": 1, "Mass": 1},
+        "b.png": {"Edema": 0, "Mass": 0},
+        "c.png": {"Edema": 1, "Mass": 0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("flag", "problem"),
+    [
+        ("--findings=Mass,Gout", "no column Gout, which --findings names"),
+        ("--findings=sex", "line 2 has 'F' in the column sex"),
+    ],
+)
+def test_findings_that_cannot_be_read_are_named(tmp_path, capsys, flag, problem):
+    table = write_table(tmp_path, [row("a.png", sex="F", Mass="1")], [*COLUMNS, "Mass"])
+    assert prepare(table, flag) == 2
+    assert problem in capsys.readouterr().err
