@@ -8,6 +8,7 @@ trackers.json         ids of the training at MLflow and Weights & Biases, under 
 starts.jsonl          one line per start of the training: command, versions, git commit, hardware; log.txt for reading
 dataset.json          name, version and size of the data set, by which it is recognized where it has moved
 training_labels.json  classifier: number of training radiographs by source and label
+training_findings.json  of several findings: number without and with each, by source
 segmenter/            classifier with a segmenter: config.json and checkpoints/best/ of the segmenter
 lungs/                lung masks of training and validation, cached to resume training; may be removed at any time
 ood_detector.npz      classifier: its out-of-distribution detector (`inference.ood`); ood_detector.json is readable
@@ -195,7 +196,7 @@ def remove_unstarted(workdir: Path, config: Config) -> None:
     if all(existing.get(key) == value for key, value in requested.items() if key not in copied_keys):
         return
     path.unlink()
-    for name in ("training_labels.json", DATASET, TRACKERS, history.CONFIG_HISTORY):
+    for name in ("training_labels.json", "training_findings.json", DATASET, TRACKERS, history.CONFIG_HISTORY):
         (workdir / name).unlink(missing_ok=True)
     for name in ("checkpoints", SEGMENTER, LUNGS):
         shutil.rmtree(workdir / name, ignore_errors=True)

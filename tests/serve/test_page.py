@@ -249,6 +249,30 @@ def test_nothing_is_cut_off_and_the_system_decides_on_dark(open_page, radiograph
     assert (max(levels) < 60) if scheme == "dark" else (min(levels) > 200)
 
 
+def test_several_findings_are_sorted_by_probability_and_folded(open_page, radiograph):
+    """A result of eight findings, of which the fifth and the last are predicted, as a server would send it."""
+    names = [f"finding {i}" for i in range(8)]
+    probabilities = dict(zip(names, (0.1, 0.2, 0.3, 0.4, 0.9, 0.05, 0.15, 0.6), strict=True))
+    result = {
+        "id": "x", "has_lungs": True, "width": 10, "height": 10, "view": "", "spacing": None, "structures": {},
+        "outlines": {}, "lung_geometry": {}, "lung_confidence": None, "reason": "", "ood_reason": "", "decision": "",
+        "label": "finding 4|finding 7", "confidence": None, "vote_fraction": None, "num_patches": 10,
+        "probabilities": probabilities, "votes": {name: round(10 * p) for name, p in probabilities.items()},
+        "findings": {name: p > 0.5 for name, p in probabilities.items()}, "files": {"radiograph.png": "/radiograph.png"},
+    }  # fmt: skip
+    page = open_page()
+    page.route("**/api/predictions*", lambda route: route.fulfill(json=result, status=201))
+    page.route("**/radiograph.png", lambda route: route.fulfill(path=radiograph))
+    fire(page, "drop", (NAME, radiograph.read_bytes()))
+    assert page.inner_text("#sentence") == "Predicted: finding 4 (probability 0.90), finding 7 (probability 0.60)."
+    rows = page.locator("#votes tbody tr th")
+    assert rows.all_inner_texts()[:3] == ["finding 4", "finding 7", "finding 3"]
+    assert [row.is_visible() for row in rows.all()] == [True] * 6 + [False] * 2
+    page.get_by_role("button", name="All 8 findings").click()
+    assert all(row.is_visible() for row in rows.all())
+    assert "finding 4, finding 7" in page.inner_text("#list li")
+
+
 def test_no_request_leaves_the_server_and_no_name_is_sent(open_page, address, radiograph):
     page = open_page()
     requests = []
