@@ -1,4 +1,4 @@
-"""Whether a label can be told from its source, decided by the table of sources and labels alone, before training.
+"""Identifiability of labels: which labels can be learned apart from their sources, by the table of both alone.
 
 A label that no source shares with another label coincides with its sources: whatever distinguishes these from the other
 sources distinguishes the label too, and no training can separate the two. Two labels can be compared only within a
@@ -14,7 +14,7 @@ MIN_COUNT = 5  # radiographs of a label in a source; fewer are too few to learn 
 
 
 class Identifiability(NamedTuple):
-    """What the sources of a label allow to learn about it."""
+    """Sources of a label, and the labels beside which they show it."""
 
     label: str
     sources: tuple[str, ...]  # sources of the label with `MIN_COUNT` radiographs of it, or all if none has as many
