@@ -1,4 +1,4 @@
-"""What an audit forecast for radiographs from elsewhere, and whether it came true in an external evaluation."""
+"""Forecast of an audit for radiographs from elsewhere, and its outcome in an external evaluation."""
 
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Verdict of an external evaluation: where the network holds, where it falls, and what the pooled score is made of."""
+"""Verdict of an external evaluation: collections where the network holds or falls, and origin of the pooled score."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,8 +20,8 @@ MAX_NAMES = 3  # collections that a sentence names
 def judge(difference: Mapping[str, Any] | None, num_judged: int) -> str:
     """Return whether a network holds in a collection, falls, or whether there are too few radiographs to say.
 
-    The interval is widened for the number of collections that are judged at once (Bonferroni), so that with no shift
-    anywhere the chance that any of them is said to fall stays that of one.
+    The interval is widened for the number of collections that are judged at once (Bonferroni). Without a shift
+    anywhere, the probability of a false fall is then that of a single collection.
 
     Args:
         difference: mean sensitivity here less that on the own split, with its 95% interval; None without one.
@@ -30,7 +30,9 @@ def judge(difference: Mapping[str, Any] | None, num_judged: int) -> str:
     if not difference or difference["value"] is None or difference["interval"] is None:
         return UNCLEAR
     widening = ndtri(1 - intervals.TAIL / num_judged) / ndtri(1 - intervals.TAIL)
-    low, high = (difference["value"] + (end - difference["value"]) * widening for end in difference["interval"])
+    value = difference["value"]
+    low = value + (difference["interval"][0] - value) * widening
+    high = value + (difference["interval"][1] - value) * widening
     if low > -MARGIN:
         return HOLDS
     return FALLS if high < 0 else UNCLEAR
@@ -99,12 +101,13 @@ def _describe_verdicts(result: Mapping[str, Any], names: Mapping[str, Sequence[s
         return "how the network does on its own radiographs is not known, so that no fall can be measured"
     count = len(result["collections"])
     if len(names[UNCLEAR]) == count:
-        where = f"at {names[UNCLEAR][0]}" if count == 1 else f"at any of the {count} collections"
-        return f"too few radiographs to say whether the network holds {where}"
+        where = names[UNCLEAR][0] if count == 1 else f"any of the {count} collections"
+        return f"too few radiographs to say whether the network holds at {where}"
+    all_collections = "both collections" if count == 2 else f"all {count} collections"
     all_hold = len(names[HOLDS]) == count > 1
     clauses = []
     if names[HOLDS]:
-        clauses.append(f"holds at {f'all {count} collections' if all_hold else _list(names[HOLDS])}")
+        clauses.append(f"holds at {all_collections if all_hold else _list(names[HOLDS])}")
     if names[FALLS]:
         clauses.append(f"falls at {_list(names[FALLS])}")
     text = f"the network {', and '.join(clauses)}: {_describe_sensitivity(result, names[FALLS] or names[HOLDS])}"

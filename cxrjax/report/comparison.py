@@ -92,7 +92,9 @@ def describe(result: Mapping[str, Any], names: tuple[str, str]) -> str:
     """
     score = _main_score(result)
     title = score.replace("auroc", "AUROC").replace("dice lungs", "Dice of the lungs")
-    run, baseline, difference = (result[part][score] for part in ("run", "baseline", "difference"))
+    run = result["run"][score]
+    baseline = result["baseline"][score]
+    difference = result["difference"][score]
     if difference["value"] is None:
         return f"The {title} of {names[0]} and {names[1]} cannot be compared on these radiographs."
     if not difference["interval"]:
@@ -106,12 +108,15 @@ def describe(result: Mapping[str, Any], names: tuple[str, str]) -> str:
             f"{difference['value']:+.2f} that lies between {low:+.2f} and {high:+.2f}."
         )
     is_better = difference["value"] > 0
-    better, worse = (run, baseline) if is_better else (baseline, run)
-    better_name, worse_name = names if is_better else names[::-1]
-    least, most = sorted((abs(low), abs(high)))
+    name = names[0] if is_better else names[1]
+    other_name = names[1] if is_better else names[0]
+    better = max(run["value"], baseline["value"])
+    worse = min(run["value"], baseline["value"])
+    least = min(abs(low), abs(high))
+    most = max(abs(low), abs(high))
     return (
-        f"{better_name} is better than {worse_name}: its {title} is {better['value']:.2f} against "
-        f"{worse['value']:.2f}, {abs(difference['value']):.2f} more ({least:.2f} to {most:.2f})."
+        f"{name} is better than {other_name}: its {title} is {better:.2f} against {worse:.2f}, "
+        f"{abs(difference['value']):.2f} more ({least:.2f} to {most:.2f})."
     )
 
 
@@ -141,7 +146,8 @@ def _name_runs(workdir: Path, baseline: Path) -> tuple[str, str]:
     folders = (workdir.resolve(), baseline.resolve())
     if folders[0].name != folders[1].name:
         return folders[0].name, folders[1].name
-    first, second = (f"{folder.parent.name}/{folder.name}" for folder in folders)
+    first = f"{folders[0].parent.name}/{folders[0].name}"
+    second = f"{folders[1].parent.name}/{folders[1].name}"
     return (first, second) if first != second else (str(folders[0]), str(folders[1]))
 
 

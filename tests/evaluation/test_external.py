@@ -62,7 +62,7 @@ def test_prevalence_alone_is_neither_a_fall_nor_a_flattered_score():
         own = draw_rows(rng, "own", 400)
         rows = draw_rows(rng, "north", 400, prevalence=0.7) + draw_rows(rng, "south", 400, prevalence=0.2)
         sentence = external.assess(rows, own, "test", None, resamples=200)["sentence"]
-        return sentence.startswith("The network holds at all 2 collections: ")
+        return sentence.startswith("The network holds at both collections: ")
 
     assert count_right(is_right) >= 19
 
