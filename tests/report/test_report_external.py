@@ -61,11 +61,16 @@ def test_forecast_stands_below_the_sentence(found, assessed):
     assert '<p class="lead">The audit forecast a fall.</p>' in text and "was not audited" not in text
 
 
-def test_bar_of_a_flattered_score_is_that_of_a_shortcut(found, assessed):
-    kinds = [bar.kind for bar in external_view.summarize(show(found, assessed)).bars]
-    assert kinds == ["network", "network", "structure", "chance"]
+def test_bars_are_the_numbers_of_the_sentence(found, assessed):
+    bars = external_view.summarize(show(found, assessed)).bars
+    assert [(bar.name, bar.kind) for bar in bars] == [
+        ("at ea<b>st", "shortcut"), ("at north", "network"), ("own test split", "structure"), ("chance", "chance")]  # fmt: skip
+    shares = [f"{bar.number['value']:.0%}" for bar in bars[:3]]
+    assert f"it recognizes {shares[0]} of each class there on average, and {shares[2]} on" in assessed["sentence"]
+    assert bars[3].number == 0.5
     flattered = assessed | {"within": {}}
-    kinds = [bar.kind for bar in external_view.summarize(show(found, flattered)).bars]
-    assert kinds == ["shortcut", "structure", "chance"]
+    bars = external_view.summarize(show(found, flattered)).bars
+    assert [(bar.name, bar.kind) for bar in bars[:1]] == [("all pooled", "shortcut")]
+    assert bars[0].number == assessed["pooled"]["auroc"]
     alone = assessed | {"collections": {"north": assessed["collections"]["north"]}}
-    assert [bar.name for bar in external_view.summarize(show(found, alone)).bars][0] == "here"
+    assert external_view.summarize(show(found, alone)).bars[0].name == "at north"
