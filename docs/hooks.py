@@ -31,6 +31,7 @@ COPIES = {
     "results/COVERAGE.md": "benchmarks/COVERAGE.md",
     "results/README.md": "benchmarks/README.md",
     "results/RECIPES.md": "benchmarks/RECIPES.md",
+    "results/REMEDIES.md": "benchmarks/REMEDIES.md",
     "results/RESULTS.md": "benchmarks/RESULTS.md",
 }
 _PROJECTS = "no default|paper|original|ours|hieu2695|manastahir|singhaxn|fastai|Keras|PyTorch's"
