@@ -7,6 +7,7 @@ import cxrjax as cx
 from cxrjax.cli import commands
 from cxrjax.cli.commands import Request
 from cxrjax.receive import nodes
+from cxrjax.runtime import hosts
 
 if TYPE_CHECKING:
     from cxrjax.receive.receiver import Settings
@@ -23,7 +24,7 @@ def check_flags(request: Request) -> None:
     if not request.allow_aet and not destination:
         raise ValueError(f"--mode={_MODE} needs --allow_aet=AET,…, the nodes that may send, or --send_to=AET@HOST:PORT")
     nodes.parse_senders(request.allow_aet, request.allow_address)
-    if not nodes.is_loopback(request.host) and not request.allow_address:
+    if not hosts.is_loopback(request.host) and not request.allow_address:
         raise ValueError(f"--host={request.host} is reached by other machines: name those by --allow_address=ADDRESS,…")
     if destination and destination.title == title:
         raise ValueError(f"--send_to={request.send_to} has the AE title of the receiver itself")

@@ -132,7 +132,10 @@ class JobQueue:
         try:
             self._open(model_identity)
             self._remove_unmentioned()
-        except sqlite3.DatabaseError as error:
+        except BaseException as error:
+            self._database.close()
+            if not isinstance(error, sqlite3.DatabaseError):
+                raise
             raise QueueError(f"{folder / DATABASE}: not a database of a receiver; name another --output") from error
 
     def close(self) -> None:

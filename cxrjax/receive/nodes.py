@@ -72,11 +72,3 @@ def parse_senders(titles: Sequence[str], networks: Iterable[str]) -> Senders:
         raise ValueError(
             f"--allow_address: {error}; name addresses or networks, such as 10.0.0.5,10.1.0.0/16"
         ) from error
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address or name to listen on is that of the loopback interface."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,6 +1,5 @@
 """Checks of every request before it is routed, and the security headers of every answer."""
 
-import ipaddress
 import socket
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -8,6 +7,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cxrjax.runtime.hosts import is_address, is_loopback
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -72,12 +73,7 @@ class Guard:
         if len(names) != 1 or names[0] is None:
             return False
         name = names[0]
-        return name in self._names or is_loopback(name) or (not self._is_loopback and _is_address(name))
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address or name is that of the loopback interface."""
-    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+        return name in self._names or is_loopback(name) or (not self._is_loopback and is_address(name))
 
 
 def _is_same_origin(method: str, headers: Headers) -> bool:
@@ -95,11 +91,3 @@ def _host_name(host: str) -> str | None:
         return urlsplit(f"//{host}").hostname
     except ValueError:
         return None
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

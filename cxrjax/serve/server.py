@@ -6,9 +6,10 @@ from pathlib import Path
 import uvicorn
 
 from cxrjax.inference.model import Model
+from cxrjax.runtime import hosts
 from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.terminal import print_line, warn
-from cxrjax.serve import app, card, guard
+from cxrjax.serve import app, card
 
 MAX_CONNECTIONS = 512
 _GRACE_SECONDS = 2  # for requests in progress when the server is stopped
@@ -35,7 +36,7 @@ def serve(model: Model, name: str, host: str, port: int) -> None:
     service = app.Service(model, card.describe(model, name))
     print_line("compiling the networks, once per machine; then the page opens")
     service.compile()
-    if not guard.is_loopback(host):
+    if not hosts.is_loopback(host):
         warn("other machines can use this server: it asks for no password, and sends radiographs unencrypted")
     print_line(f"serving {Path(name).name} at {_address(host, listener)} (Ctrl-C stops); {card.DISCLAIMER}")
     config = uvicorn.Config(
