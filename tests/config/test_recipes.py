@@ -43,6 +43,7 @@ def test_the_recipes_and_their_number_of_variants():
     counts = {name: len(recipes.variants(name)) for name in recipes.names()}
     assert counts == {
         "benchmark": 3, "chexnet": 2, "fsarshad": 6, "hieu2695": 10, "lungs": 3, "manastahir": 2, "oh2020": 2, "phantom": 2,
+        "phantom_findings": 1,
         "quick": 2, "singhaxn": 2, "torchxrayvision": 8,
     }  # fmt: skip
 
@@ -117,7 +118,7 @@ def test_every_setting_has_a_comment_with_its_source_or_meaning():
 @pytest.mark.parametrize("name", [*recipes.names(), "audit"])
 def test_every_value_has_its_source(name):
     lines = recipes.find(name).read_text().splitlines()
-    if name in ("phantom", "benchmark", "lungs", "quick", "audit"):
+    if name in ("phantom", "phantom_findings", "benchmark", "lungs", "quick", "audit"):
         assert "are ours" in docstrings(name)[0]
         return
     for before, line in zip(lines, lines[1:], strict=False):
