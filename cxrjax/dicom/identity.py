@@ -9,10 +9,10 @@ PURPOSE = "research, not for diagnosis"
 
 
 class Identity(NamedTuple):
-    """What the results of one prediction have in common.
+    """Identity that the results of one prediction share.
 
     Attributes:
-        key: text that identifies source, model and settings.
+        key: checksum of source, model and settings.
         version: of the software.
         weights_sha256: of the model.
         purpose: of the software.

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pydicom
 
+from cxrjax.dicom import uids
 from cxrjax.dicom.errors import DicomResultError
 from cxrjax.dicom.silencing import silence
 from cxrjax.dicom.source import Source, parse_source, read_source
+from cxrjax.runtime import user_secret
 
 if TYPE_CHECKING:
     from cxrjax.dicom.identity import Identity
@@ -27,8 +29,9 @@ def build_results(
     Args:
         prediction: for the radiograph of `source`.
         source: DICOM file of the radiograph, or its data set; the pixel data is not used, and it is not changed.
-        deidentify: whether to leave out the attributes of patient and study, and to replace the UIDs of the source. The
-            same study has the same new UIDs.
+        deidentify: whether to leave out the attributes of patient and study, and to replace the UIDs of the source by
+            others, which are derived by the user's secret (see `cxrjax.runtime.user_secret`). The same study has the
+            same new UIDs.
 
     Returns:
         Segmentation, Secondary Capture and Structured Report, in this order, each with its file meta information. There
@@ -37,18 +40,20 @@ def build_results(
     Raises:
         DicomResultError: the source cannot be read, lacks a UID or its size, or is not of the size of the prediction;
             its pixels show who the patient is, and `deidentify` is true; or highdicom is not installed.
+        SecretError: the user's secret can be neither read nor created.
     """
     check_installed()
     is_file = not isinstance(source, pydicom.Dataset)
     name = os.path.basename(source) if is_file else ""
+    secret = user_secret.read_secret() if deidentify else None
     with silence():
         dataset = read_source(source) if is_file else source
         try:
-            parsed = parse_source(dataset, deidentify=deidentify)
+            parsed = parse_source(dataset, secret=secret)
             _check_size(prediction, parsed)
         except DicomResultError as error:
             raise DicomResultError(error.reason, name) from None
-        return _build(prediction, parsed, _identify(prediction, parsed, deidentify=deidentify))
+        return _build(prediction, parsed, _identify(prediction, parsed, secret))
 
 
 def encode(dataset: pydicom.Dataset) -> bytes:
@@ -74,12 +79,12 @@ def _check_size(prediction: "Prediction", source: Source) -> None:
         )
 
 
-def _identify(prediction: "Prediction", source: Source, *, deidentify: bool) -> "Identity":
+def _identify(prediction: "Prediction", source: Source, secret: bytes | None) -> "Identity":
     from cxrjax.dicom.identity import Identity
 
     info = prediction.model_info
-    settings = (info.calibration, str(prediction.saliency_label), prediction.reason, str(deidentify))
-    key = "\n".join((source.original, info.weights_sha256, info.version, *settings))
+    settings = (info.calibration, str(prediction.saliency_label), prediction.reason)
+    key = uids.digest(source.original, info.weights_sha256, info.version, *settings, secret=secret or b"")
     return Identity(key, info.version, info.weights_sha256)
 
 

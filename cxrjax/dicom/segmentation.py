@@ -12,7 +12,9 @@ from cxrjax.dicom.identity import Identity
 from cxrjax.dicom.source import Source
 from cxrjax.ops import lung_masks
 
-_HEART, _LEFT_LUNG, _RIGHT_LUNG = (lung_masks.STRUCTURES.index(name) for name in ("heart", "left lung", "right lung"))
+_HEART = lung_masks.STRUCTURES.index("heart")
+_LEFT_LUNG = lung_masks.STRUCTURES.index("left lung")
+_RIGHT_LUNG = lung_masks.STRUCTURES.index("right lung")
 
 
 class Structure(NamedTuple):

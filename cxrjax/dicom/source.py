@@ -71,7 +71,7 @@ class Source:
 
     @property
     def turn(self) -> dicom_orientation.Turn:
-        """How the raster of the file becomes the upright radiograph."""
+        """The turn from the raster of the file to the upright radiograph."""
         return dicom_orientation.find_turn(self.orientation)
 
     def describe(self) -> pydicom.Dataset:
@@ -121,16 +121,17 @@ def read_source(path: str | os.PathLike[str]) -> pydicom.Dataset:
         raise DicomResultError(error.reason, name) from error
 
 
-def parse_source(dataset: pydicom.Dataset, *, deidentify: bool) -> Source:
+def parse_source(dataset: pydicom.Dataset, *, secret: bytes | None = None) -> Source:
     """Check the header of a radiograph.
 
     Args:
         dataset: the header, with or without pixels.
-        deidentify: see `cxrjax.dicom.build_results`.
+        secret: by which other UIDs replace those of the source, and the attributes of patient and study are left out;
+            None to leave both as they are.
 
     Raises:
-        DicomResultError: a UID or the size is missing or not valid; or the pixels show who the patient is and
-            `deidentify` is true.
+        DicomResultError: a UID or the size is missing or not valid; or the pixels show who the patient is and there is
+            a secret.
     """
     found = {keyword: valid_uid(text_of(dataset, keyword)) for keyword in _UIDS}
     for keyword, uid in found.items():
@@ -141,25 +142,29 @@ def parse_source(dataset: pydicom.Dataset, *, deidentify: bool) -> Source:
     if not height or not width:
         raise DicomResultError("its Rows or Columns are missing, so that DICOM results cannot have its size")
     is_burned_in = text_of(dataset, "BurnedInAnnotation").upper() == "YES"
-    if is_burned_in and deidentify:
+    if is_burned_in and secret is not None:
         raise DicomResultError(
             "its BurnedInAnnotation is YES: the pixels show who the patient is, which the overlay would too, and which "
             "cannot be removed; make results without deidentifying them"
         )
     spacing = [value for value in numbers_of(dataset, "PixelSpacing") if value is not None and 1e-3 <= value <= 10]
-    rename = uids.replace if deidentify else str
+    attributes = _copy_attributes(dataset)
+    original = found["SOPInstanceUID"]
+    if secret is not None:
+        attributes = _remove_identity(uids.digest("patient", found["StudyInstanceUID"], secret=secret)[:16])
+        found |= {name: uids.derive("replaced", found[name], secret=secret) for name in _UIDS[1:]}
     return Source(
         sop_class=found["SOPClassUID"],
-        sop_instance=rename(found["SOPInstanceUID"]),
-        study=rename(found["StudyInstanceUID"]),
-        series=rename(found["SeriesInstanceUID"]),
+        sop_instance=found["SOPInstanceUID"],
+        study=found["StudyInstanceUID"],
+        series=found["SeriesInstanceUID"],
         height=height,
         width=width,
         orientation=dicom_orientation.read_orientation(dataset),
         spacing=(round(spacing[0], 9), round(spacing[1], 9)) if len(spacing) == 2 else None,
         is_burned_in=is_burned_in,
-        attributes=_remove_identity(found["StudyInstanceUID"]) if deidentify else _copy_attributes(dataset),
-        original=found["SOPInstanceUID"],
+        attributes=attributes,
+        original=original,
     )
 
 
@@ -176,12 +181,12 @@ def _copy_attributes(dataset: pydicom.Dataset) -> pydicom.Dataset:
     return attributes
 
 
-def _remove_identity(study: str) -> pydicom.Dataset:
-    """Return attributes that say nothing of patient and study, and tell studies apart by an ID derived from the UID."""
+def _remove_identity(pseudonym: str) -> pydicom.Dataset:
+    """Return attributes that say nothing of patient and study but a pseudonym, which tells studies apart."""
     attributes = pydicom.Dataset()
     for keyword in _REQUIRED:
         _set_text(attributes, keyword, "")
-    _set_text(attributes, "PatientID", f"cxrjax-{uids.digest('patient', study)[:16]}")
+    _set_text(attributes, "PatientID", f"cxrjax-{pseudonym}")
     attributes.PatientIdentityRemoved = "YES"
     attributes.DeidentificationMethod = "cxrjax: no attributes of patient and study, new UIDs"
     return attributes

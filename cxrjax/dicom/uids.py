@@ -1,22 +1,20 @@
 """UIDs that are derived from others, the same in every process (PS3.5 B.2: 2.25 and the number of a UUID)."""
 
 import hashlib
+import hmac
 import uuid
 
 
-def derive(*parts: str) -> str:
-    """Return the UID of a text in several parts."""
-    return f"2.25.{uuid.UUID(bytes=bytes.fromhex(digest(*parts))[:16], version=5).int}"
+def derive(*parts: str, secret: bytes = b"") -> str:
+    """Return the UID of a text in several parts, see `digest`."""
+    return f"2.25.{uuid.UUID(bytes=bytes.fromhex(digest(*parts, secret=secret))[:16], version=5).int}"
 
 
-def replace(uid: str) -> str:
-    """Return the UID that stands for another one in deidentified results.
+def digest(*parts: str, secret: bytes = b"") -> str:
+    """Return the HMAC-SHA256 of a text in several parts, in hexadecimal digits.
 
-    Whoever knows a UID can compute the one that replaces it; the reverse needs a search of all possible UIDs.
+    Args:
+        parts: the text.
+        secret: without it, nobody can compute the result from the text.
     """
-    return derive("replaced", uid)
-
-
-def digest(*parts: str) -> str:
-    """Return the SHA-256 of a text in several parts, in hexadecimal digits."""
-    return hashlib.sha256("\n".join(("cxrjax", *parts)).encode()).hexdigest()
+    return hmac.digest(b"cxrjax" + secret, "\n".join(parts).encode(), hashlib.sha256).hex()

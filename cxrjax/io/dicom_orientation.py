@@ -13,7 +13,7 @@ _FEET_HEAD = {"F", "H"}
 
 
 class Turn(NamedTuple):
-    """How the raster of a file becomes the upright radiograph: transposed first, then mirrored and flipped.
+    """Turn from the raster of a file to the upright radiograph: transposed first, then mirrored and flipped.
 
     Attributes:
         transposed: whether rows and columns are exchanged.

@@ -12,7 +12,7 @@ from cxrjax.config import Config
 
 
 class ModelInfo(NamedTuple):
-    """What made a prediction.
+    """Software and weights that made a prediction.
 
     Attributes:
         version: of cxrjax.

@@ -7,9 +7,7 @@ identifiers. The secret is never written into a data set.
 
 import hashlib
 import hmac
-import os
 import re
-import secrets
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +17,7 @@ from typing import NamedTuple
 
 from cxrjax.io.dicom_elements import is_dicom, read_header, read_text
 from cxrjax.io.dicom_header import items_of, texts_of
+from cxrjax.runtime import user_secret
 from cxrjax.runtime.progress import progress_bar
 from data_prep.collections.cells import is_placeholder
 from data_prep.record import PreparationError, Record
@@ -29,8 +28,6 @@ STUDY = "study-"
 _LENGTH = 24  # hexadecimal digits: 96 bits, so that pseudonyms do not collide
 _PSEUDONYM = re.compile(rf"({PATIENT}|{STUDY})[0-9a-f]{{{_LENGTH}}}")
 _TAGS = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID", "OtherPatientIDs", "OtherPatientIDsSequence")
-_SECRET_BYTES = 32
-_MIN_SECRET_BYTES = 16
 _ZEROS = re.compile(r"[0X\W_]*", re.IGNORECASE)  # placeholders of zeros, letters X and punctuation only
 
 
@@ -96,54 +93,15 @@ def warn_of_one_patient(records: Iterable[Record]) -> str:
 
 
 def read_secret(file: str) -> bytes:
-    """Read the user's secret, and create it on first use.
-
-    Args:
-        file: its path; "" for `cxrjax/patients.key` in the user's configuration folder (`$XDG_CONFIG_HOME`, or
-            `~/.config`).
+    """Read the user's secret, and create it on first use; see `cxrjax.runtime.user_secret.read_secret`.
 
     Raises:
         PreparationError: it can be neither read nor created, or it is too short.
     """
-    path = Path(file) if file else _default_file()
     try:
-        if not path.exists():
-            _create_secret(path)
-        secret = path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise PreparationError(
-            f"{path}: the secret of the pseudonyms: {reason}; name a file with --salt=FILE"
-        ) from error
-    if len(secret) < _MIN_SECRET_BYTES:
-        raise PreparationError(
-            f"{path}: a secret of {len(secret)} bytes can be guessed; use at least {_MIN_SECRET_BYTES} random bytes"
-        )
-    return secret
-
-
-def _default_file() -> Path:
-    folder = os.environ.get("XDG_CONFIG_HOME", "")
-    try:
-        return Path(folder if os.path.isabs(folder) else Path.home() / ".config", "cxrjax", "patients.key")
-    except RuntimeError as error:
-        raise PreparationError("this user has no home folder; name a file for the secret with --salt=FILE") from error
-
-
-def _create_secret(path: Path) -> None:
-    """Write a random secret that only the user can read; the first of several processes wins."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(secrets.token_bytes(_SECRET_BYTES))
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without links
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        return user_secret.read_secret(file)
+    except user_secret.SecretError as error:
+        raise PreparationError(f"{error}; --salt=FILE names another file") from error
 
 
 def _assign_patients(records: Sequence[Record], identities: Mapping[int, _Identity], secret: bytes) -> dict[int, str]:

@@ -91,6 +91,13 @@ def save_chest(path: Path, *, orientation: tuple[str, str] | None = None, labels
         image_files.save_dicom(path, pixels, **UIDS | PATIENT | tags)
 
 
+@pytest.fixture(autouse=True)
+def configuration(tmp_path, monkeypatch) -> Path:
+    """The file of the secret, in a configuration folder of the test."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path / "config" / "cxrjax" / "patients.key"
+
+
 @pytest.fixture
 def model() -> cx.Model:
     """A model that is the stand-in."""

@@ -183,6 +183,21 @@ def test_attributes_of_patient_and_study_are_copied(model, tmp_path):
         assert "PatientBirthTime" not in written
 
 
+def test_uids_that_replace_others_depend_on_the_secret(model, tmp_path, configuration):
+    path = tmp_path / "a.dcm"
+    chest.save_chest(path)
+    prediction = model.predict(path)
+    ours = prediction.to_dicom(path, deidentify=True)
+    again = prediction.to_dicom(path, deidentify=True)
+    secret = configuration.read_bytes()
+    assert all(secret not in dicom.encode(result) for result in ours)
+    configuration.write_bytes(b"another secret, long enough")
+    theirs = prediction.to_dicom(path, deidentify=True)
+    for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID"):
+        assert [result[keyword].value for result in ours] == [result[keyword].value for result in again]
+        assert not {result[keyword].value for result in ours} & {result[keyword].value for result in theirs}
+
+
 def test_deidentified_results_have_nothing_of_patient_and_study(model, tmp_path):
     results = {}
     for name, uid in (("a", "1.2.3.6"), ("b", "1.2.3.7")):
