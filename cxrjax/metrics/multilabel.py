@@ -2,14 +2,14 @@
 
 A radiograph whose truth is uncertain or unknown for a finding is left out of the scores of that finding alone. One
 without a prediction is a miss of each of its findings, as in `cxrjax.metrics.classification`. Macro averages are means
-over the findings that are present in a radiograph.
+over the findings that are present in a radiograph; areas need radiographs with and without a finding.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Num, Shaped
+from jaxtyping import Bool, Float, Num, Shaped
 
 from cxrjax.metrics import calibration, classification, confidence, operating_points, temperature
 from cxrjax.metrics.confidence import safe_divide
@@ -43,7 +43,7 @@ def measure_findings(arrays: FindingArrays, weights: Num[np.ndarray, "r n"]) -> 
             called=finding_weights @ called,
             total=finding_weights.sum(1),
         )
-        areas = classification.measure_areas(positive, arrays.probabilities[rows, k], finding_weights)
+        areas = _measure_both(positive, arrays.probabilities[rows, k], finding_weights)
         uncertain = weights @ arrays.uncertain[:, k]
         scores[name] = {"n": finding_weights.sum(1), "uncertain": uncertain, **counts, **areas}
     return {
@@ -72,9 +72,19 @@ def measure_areas(
         rows = arrays.rows(k)
         finding_weights = weights[:, rows]
         positive = arrays.positive[rows, k]
-        areas = classification.measure_areas(positive, probabilities[rows, k], finding_weights)
+        areas = _measure_both(positive, probabilities[rows, k], finding_weights)
         scores[name] = {"n": finding_weights.sum(1), "support": finding_weights @ positive, **areas}
     return {"n": weights.sum(1), "macro": classification.average_scores(scores, AREAS), "classes": scores}
+
+
+def _measure_both(
+    positive: Bool[np.ndarray, "n"], probabilities: Float[np.ndarray, "n"], weights: Num[np.ndarray, "r n"]
+) -> dict[str, Any]:
+    """Return the areas of a finding; NaN where all radiographs have it, since its average precision is 1 for any order."""
+    areas = classification.measure_areas(positive, probabilities, weights)
+    precision = areas["average_precision"]
+    value = np.where(np.isnan(areas["auroc"].value), np.nan, precision.value)
+    return areas | {"average_precision": precision._replace(value=value)}
 
 
 def source_probabilities(
