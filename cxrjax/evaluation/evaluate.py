@@ -20,7 +20,7 @@ from cxrjax.inference.predictor import Predictor, load_predictor, predict_stored
 from cxrjax.inference.rows import describe
 from cxrjax.io import predictions_csv
 from cxrjax.io.crop import Frame
-from cxrjax.runs import calibration, dataset_record, provenance, run_dir
+from cxrjax.runs import calibration, class_names, dataset_record, provenance, run_dir
 from cxrjax.runtime import multihost, terminal
 from cxrjax.runtime.formatting import format_label
 
@@ -101,6 +101,7 @@ def _predict_split(predictor: Predictor, workdir: Path, split: str, directory: s
     """Write predictions.csv, provenance.json and preview.png of a split, and return the name of their folder."""
     config = predictor.config
     stored = dataset.open_split(config, split, directory)
+    class_names.check_known(config, directory or config.data.dir)
     name = dataset_record.results_dirname(workdir, config, split, directory)
     folder = workdir / "evaluation" / name
     folder.mkdir(parents=True, exist_ok=True)

@@ -38,6 +38,28 @@ def resolve(config: Config, workdir: Path, split: str | None = None) -> Config:
     return replace(config, classifier=replace(config.classifier, classes=classes))
 
 
+def check_known(config: Config, directory: str) -> None:
+    """Raise if a data set of several findings has none of those that a run predicts, before anything is predicted.
+
+    Args:
+        config: config of the run.
+        directory: a prepared data set, whose names of findings are those of its report.json.
+
+    Raises:
+        DatasetError: it has other findings only; the message names them.
+    """
+    by_split = tfds_store.read_report(directory).get("findings")
+    if config.classifier.targets != "multi" or not isinstance(by_split, dict):
+        return
+    new_names = dict(config.data.label_map)
+    names = dict.fromkeys(name for counts in by_split.values() if isinstance(counts, dict) for name in counts)
+    if names and not {new_names.get(name, name) for name in names} & set(config.classifier.classes):
+        raise DatasetError(
+            f"{directory}: its findings ({', '.join(names)}) are none of those that the run predicts "
+            f"({', '.join(config.classifier.classes)}); rename them by config.data.label_map"
+        )
+
+
 def sort(labels: Iterable[str]) -> tuple[str, ...]:
     """Return different labels: those of the shared vocabulary in its order, then all others by the alphabet."""
     different = set(labels)
