@@ -30,6 +30,8 @@ MAX_REFUSALS = 8  # of a result by the receiving node, until the next start; abo
 _FIRST_DELAY = 60  # seconds after the first refusal, twice as many after each further one
 _MAX_DELAY = 3600  # seconds
 _OWN_NAME = re.compile(r"\.?[0-9a-f]{32}(-\d+)?\.dcm")  # how names of its files begin, also of unfinished ones
+_ENDED = (RadiographState.SET_ASIDE, RadiographState.FAILED)  # without results
+_NOT_AGAIN = (RadiographState.RECEIVED, RadiographState.EXAMINED, RadiographState.DELIVERED)
 _SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE model (identity TEXT NOT NULL);
@@ -156,7 +158,8 @@ class JobQueue:
             data: content of a DICOM file.
 
         Returns:
-            Its number; None if it was accepted before, which is no reason to examine it again.
+            Its number; None if it was accepted before and waits, or has results. One that was set aside or failed is
+            examined again.
 
         Raises:
             QueueFullError: a limit is reached.
@@ -164,7 +167,7 @@ class JobQueue:
         """
         with self._lock:
             known = self._find(uid)
-            if known is not None and known != RadiographState.FAILED:
+            if known in _NOT_AGAIN:
                 return None
             self._check_limits()
         path = self._radiographs / f"{secrets.token_hex(16)}.dcm"
@@ -177,13 +180,13 @@ class JobQueue:
                     "INSERT INTO radiograph (uid, file, state) VALUES (?, ?, ?)",
                     (uid, path.name, RadiographState.RECEIVED),
                 )
-            elif known == RadiographState.FAILED:
+            elif known in _ENDED:
                 (number, former) = self._read("SELECT id, file FROM radiograph WHERE uid = ?", uid)[0]
-                self._move("radiograph", number, RadiographState.FAILED, RadiographState.RECEIVED)
+                self._move("radiograph", number, known, RadiographState.RECEIVED)
                 self._database.execute(
                     "UPDATE radiograph SET file = ?, attempts = 0, reason = '' WHERE id = ?", (path.name, number)
                 )
-        if known is not None and known != RadiographState.FAILED:
+        if known in _NOT_AGAIN:
             path.unlink()
             return None
         if former:

@@ -27,7 +27,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     RadiographState.RECEIVED: frozenset({RadiographState.EXAMINED, RadiographState.SET_ASIDE, RadiographState.FAILED}),
     RadiographState.EXAMINED: frozenset({RadiographState.DELIVERED}),
     RadiographState.DELIVERED: frozenset(),
-    RadiographState.SET_ASIDE: frozenset(),
+    RadiographState.SET_ASIDE: frozenset({RadiographState.RECEIVED}),  # the radiograph was sent again
     RadiographState.FAILED: frozenset({RadiographState.RECEIVED}),  # the radiograph was sent again
     ResultState.WAITING: frozenset({ResultState.SENT, ResultState.UNDELIVERABLE}),
     ResultState.SENT: frozenset(),

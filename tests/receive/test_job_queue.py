@@ -20,6 +20,7 @@ UIDS = ("1.2.1", "1.2.2")
 DOCUMENTED = {
     "received": {"examined", "set aside", "failed"},
     "examined": {"delivered"},
+    "set aside": {"received"},
     "failed": {"received"},
     "waiting": {"sent", "undeliverable"},
     "undeliverable": {"waiting"},
@@ -199,9 +200,10 @@ def test_of_simultaneous_copies_one_is_stored(queue, tmp_path):
     assert len(files(tmp_path / "queue")) == 1
 
 
-def test_a_failed_radiograph_is_examined_once_it_is_sent_again(queue, tmp_path):
+@pytest.mark.parametrize("end", [JobQueue.fail, JobQueue.set_aside])
+def test_a_radiograph_without_results_is_examined_once_it_is_sent_again(queue, tmp_path, end):
     queue.accept("1.2.3", b"content")
-    queue.fail(queue.claim(), "no memory")
+    end(queue, queue.claim(), "a reason")
     assert queue.claim() is None
     assert queue.accept("1.2.3", b"other") == 1
     assert queue.claim().path.read_bytes() == b"other"
