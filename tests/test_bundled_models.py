@@ -78,6 +78,26 @@ def test_the_notice_of_the_demonstration_has_the_figures_of_its_card():
     assert text.startswith("A demonstration, no test of anything")
 
 
+def test_the_card_of_the_demonstration_has_the_figures_of_its_audit():
+    with safetensors.safe_open(model_names.FOLDER / "findings-demo.safetensors", "np") as file:
+        audit = json.loads(file.metadata()["audit/test/audit.json"])
+    experiments = {experiment["name"]: experiment for experiment in audit["experiments"]}
+    card = (model_names.FOLDER / "findings-demo.md").read_text(encoding="utf-8")
+    for control, name in {
+        "collection alone": "source",
+        "collection, view, size and file format together": "metadata",
+        "border of the image alone, by a small network": "border",
+        "background alone, by a small network": "background",
+    }.items():
+        score = experiments[name]["scores"]["macro_auroc"]
+        share = experiments[name]["share"]
+        low, high = score["interval"]
+        least, most = share["interval"]
+        row = f"| {control} | {score['value']:.3f} ({low:.3f} to {high:.3f}) "
+        row += f"| {share['value']:.0%} ({least:.0%} to {most:.0%}) |"
+        assert row in card
+
+
 def test_every_model_has_a_card_and_all_together_are_small():
     sizes = {name: (model_names.FOLDER / f"{name}.safetensors").stat().st_size for name in model_names.MODELS}
     assert sum(sizes.values()) <= 12e6
