@@ -41,6 +41,18 @@ def _write_pictures(folder: Path) -> None:
     )
 
 
+def _write_sources(folder: Path) -> None:
+    uids = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.4"}
+    patient = {
+        "PatientName": "Doe^Jane=Ideo^Graphic",
+        "PatientID": "17",
+        "PatientBirthDate": "19500101",
+        "StudyTime": "0815",
+    }
+    save_dicom(folder / "plain.dcm", **uids)
+    save_dicom(folder / "patient.dcm", **uids, **patient, PatientOrientation=["R", "F"], PixelSpacing=[0.2, 0.1])
+
+
 def _write_dicoms(folder: Path) -> None:
     save_dicom(folder / "plain.dcm")
     save_dicom(folder / "windowed.dcm", WindowCenter=100, WindowWidth=50, PixelSpacing=[0.2, 0.2], RescaleSlope=1)
@@ -134,6 +146,7 @@ def _write_csv(path: Path, rows: list[tuple]) -> None:
 _WRITERS: dict[str, Callable[[Path], None]] = {
     "picture": _write_pictures,
     "dicom": _write_dicoms,
+    "dicom_source": _write_sources,
     "mask": _write_masks,
     "pth": _write_pth,
     "safetensors": _write_safetensors,

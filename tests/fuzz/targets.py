@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxrjax.data import dataset, tfds_store
+from cxrjax.dicom import source
+from cxrjax.dicom.errors import DicomResultError
+from cxrjax.dicom.silencing import silence
 from cxrjax.io import json_file, lesions_csv, predictions_csv, radiograph
 from cxrjax.pretrained.formats import WeightFormatError, read_weights
 from cxrjax.runs import run_dir
@@ -52,6 +55,12 @@ def _read_table(path: Path) -> None:
     list(TABLE.records(path.parent, TableOptions(csv=str(path))))
 
 
+def _read_source(path: Path) -> None:
+    """Read the header that DICOM results refer to."""
+    with silence():
+        source.parse_source(source.read_source(path))
+
+
 def _load_config(path: Path) -> None:
     run = path.with_name("run")
     run.mkdir(exist_ok=True)
@@ -76,6 +85,7 @@ def _read_mask(path: Path) -> None:
 TARGETS = {
     "picture": Target(radiograph.read, (radiograph.ImageReadError,), (".png", ".jpg", ".tif", ".webp", ".bmp", ".npy")),
     "dicom": Target(radiograph.read, (radiograph.ImageReadError,), (".dcm",)),
+    "dicom_source": Target(_read_source, (DicomResultError,), (".dcm",)),
     "mask": Target(_read_mask, (RecordError,), (".png",)),
     "pth": Target(read_weights, (WeightFormatError,), (".pth",)),
     "safetensors": Target(read_weights, (WeightFormatError,), (".safetensors",)),
