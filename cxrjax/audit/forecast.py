@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from cxrjax.audit import criteria, finding
 from cxrjax.audit.criteria import Numbers
 from cxrjax.audit.formatting import format_ci, format_percent
-from cxrjax.audit.metrics import HEADLINE
+from cxrjax.audit.metrics import HEADLINE, share_of_score
 from cxrjax.evaluation.external_verdict import FALLS, HOLDS, UNCLEAR
 from cxrjax.io import json_file
 from cxrjax.runtime.formatting import join_words
@@ -53,6 +53,8 @@ def check(audit: Numbers, external: dict[str, Any]) -> Forecast:
     if shortcut is None or shortcut["share"] is None:
         return Forecast("The audit made no forecast: no shortcut could be compared with the score.", "")
     is_expected = criteria.is_found(shortcut)
+    if not is_expected and not _rules_out(audit):
+        return Forecast("The audit made no forecast: it had too few radiographs to rule out a shortcut.", "")
     if is_expected:
         reached = f"{shortcut['scores'][HEADLINE]['value']:.2f} of {audit['scores'][HEADLINE]['value']:.2f}"
         text = f"The audit forecast a fall: the {shortcut['title']} reaches {reached}, "
@@ -73,6 +75,12 @@ def check(audit: Numbers, external: dict[str, Any]) -> Forecast:
         text += f" Without what the shortcut reaches, the AUROC would be {rest:.2f}; within a collection it is "
         text += f"{format_ci(external['within']['within'])}."
     return Forecast(text, _name_outcome(true_names, false_names))
+
+
+def _rules_out(audit: Numbers) -> bool:
+    """Return whether the intervals of all shortcuts exclude that one explains the score."""
+    shares = [entry["share"] for entry in audit["experiments"] if entry["category"] == "shortcut" and entry["share"]]
+    return all(share_of_score(share)[1] <= criteria.MAX_UNEXPLAINED for share in shares)
 
 
 def _name_outcome(true_names: list[str], false_names: list[str]) -> str:

@@ -40,6 +40,7 @@ NOT_FOUND = estimate(0.05, -0.1, 0.2)
         (FOUND, {"north": "too few to say"}, ""),
         (NOT_FOUND, {"north": "holds"}, forecast.CAME_TRUE),
         (NOT_FOUND, {"north": "falls"}, forecast.DID_NOT),
+        (estimate(0.05, -0.3, 0.4), {"north": "holds"}, ""),  # too few radiographs to rule a shortcut out
         (None, {"north": "falls"}, ""),
     ],
 )
