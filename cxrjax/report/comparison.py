@@ -68,6 +68,7 @@ def write(workdir: Path, baseline: Path, split: str) -> Path:
             runs=runs,
             split=split,
             sentence=describe(result, names),
+            is_classifier=_main_score(result) != "dice lungs",
             caveat=describe_shortcuts(runs),
             bars=_list_bars(result, runs),
             unit=AUROC_NOTE if _main_score(result) != "dice lungs" else "1 is perfect: the Dice of the lungs",

@@ -118,6 +118,26 @@ def test_shortcuts_and_other_data_stand_side_by_side(pair):
     assert lead in text
 
 
+def test_runs_of_masks_have_neither_audit_nor_shortcut(tmp_path):
+    config = default_config()
+    config.task = "segment"
+    for name, overlaps in (("new", (0.9, 0.95, 0.92)), ("old", (0.8, 0.85, 0.81))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(config.to_json())
+        rows = [
+            {"path": f"{i}.png", "patient_id": f"{i}", "status": "ok", "dice_lungs": dice, "jaccard_lungs": dice / 2}
+            for i, dice in enumerate(overlaps)
+        ]
+        folder = tmp_path / name / "evaluation" / "test"
+        folder.mkdir(parents=True)
+        predictions_csv.write(folder / "predictions.csv", rows, predictions_csv.segmentation_columns(["lungs"]))
+    compare_runs.compare_runs(tmp_path / "new", tmp_path / "old", "test")
+    text = write_page(tmp_path, "new", "old")
+    assert Page(text) and "audit" not in text and "McNemar" not in text
+    line = table(text, "Scores of both runs")[1]
+    assert line[0] == "Dice lungs" and [value[:5] for value in line[1:4]] == ["0.923", "0.820", "0.103"]
+
+
 @pytest.mark.slow
 def test_axe_finds_no_fault(pair, tmp_path):
     text = write_page(pair)
