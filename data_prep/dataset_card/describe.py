@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cxrjax.config import LABELS
+from cxrjax.io.findings import SEPARATOR
 from cxrjax.io.radiograph import ImageReadError
 from cxrjax.runtime.progress import progress_bar
 from data_prep import splits
@@ -78,9 +79,12 @@ def summarize(version: Path, facts: Sequence[Fact]) -> dict[str, Any]:
     """Return the content of `card.json` as JSON values."""
     info = open_builder(version).info
     report = read_report(version)
-    results = [confounding.predict_label(facts, attribute) for attribute in ("source", "view", "resolution")]
+    findings_of_splits = report.get("findings")
+    attributes = () if findings_of_splits else ("source", "view", "resolution")
+    results = [confounding.predict_label(facts, attribute) for attribute in attributes]
     baselines = [baseline for baseline in results if baseline]
-    single_sources = confounding.labels_of_one_source(facts)
+    labeled = _by_finding(facts)
+    single_sources = confounding.labels_of_one_source(labeled)
     names = list(dict.fromkeys(fact["split"] for fact in facts))
     return {
         "name": info.name,
@@ -92,8 +96,10 @@ def summarize(version: Path, facts: Sequence[Fact]) -> dict[str, Any]:
             names, key=lambda name: splits.SPLIT_NAMES.index(name) if name in splits.SPLIT_NAMES else len(names)
         ),
         "patients": _count_patients(facts),
-        "counts": {attribute: _count_by_split(facts, attribute) for attribute in COUNTED},
-        "label_and_source": _cross_tabulate(facts, "label", "source"),
+        "counts": {attribute: _count_by_split(facts, attribute) for attribute in COUNTED}
+        | {"label": _count_by_split(labeled, "label")},
+        "label_and_source": _cross_tabulate(labeled, "label", "source"),
+        **({"findings": findings_of_splits} if findings_of_splits else {}),
         "resolution": _resolution_quantiles(facts),
         "baselines": [baseline._asdict() for baseline in baselines],
         "labels_of_one_source": single_sources,
@@ -116,6 +122,7 @@ def _collect_facts(split: str, index: int, record: dict[str, Any]) -> Fact:
         "index": index,
         "patient": record["patient_id"],
         "label": record["label"],
+        "labels": record["label"].split(SEPARATOR) if "findings" in record else [record["label"]],
         "source": record["source"] or UNKNOWN,
         "sex": record["sex"] or UNKNOWN,
         "age": _age_group(record["age"]),
@@ -127,6 +134,11 @@ def _collect_facts(split: str, index: int, record: dict[str, Any]) -> Fact:
         "width": width,
         "resolution": _resolution_class(height, width),
     }
+
+
+def _by_finding(facts: Sequence[Fact]) -> list[Fact]:
+    """Return a fact for each positive finding of a radiograph, as its label; one label per radiograph stays as it is."""
+    return [fact | {"label": label} for fact in facts for label in fact["labels"]]
 
 
 def _age_group(years: float) -> str:
@@ -195,7 +207,7 @@ def _resolution_quantiles(facts: Sequence[Fact]) -> dict[str, dict[str, dict[str
 def _draw_sheet(version: Path, facts: Sequence[Fact]) -> np.ndarray:
     """Draw the contact sheet: one row per label of a source."""
     groups = defaultdict(list)
-    for fact in facts:
+    for fact in _by_finding(facts):
         groups[fact["label"] or "unlabelled", fact["source"]].append(fact)
     labels = [*LABELS, *sorted({label for label, _ in groups} - set(LABELS))]
     largest = sorted(groups, key=lambda key: -len(groups[key]))[: contact_sheet.MAX_ROWS]

@@ -69,9 +69,7 @@ def to_markdown(card: Mapping[str, Any], sheet: str) -> str:
         "and `report.json` of the data set; the numbers below are in `card.json`.",
         warnings or "No warning.",
         f"![radiographs of every label and source]({sheet})",
-        *_section("Labels", _format_counts("label", card["counts"]["label"], splits)),
-        *_section("Label and source", _format_counts("label", card["label_and_source"], sources)),
-        *_section("Label predicted from metadata alone", _format_baselines(card["baselines"])),
+        *_format_labels(card, splits, sources),
         *_section("Patients", _format_patients(card["patients"], splits)),
     ]
     titles = {"source": "Sources", "sex": "Sex", "age": "Age, years", "view": "Views"}
@@ -86,6 +84,29 @@ def to_markdown(card: Mapping[str, Any], sheet: str) -> str:
         fence = "`" * max(3, longest + 1)
         parts += _section("Citation", f"{fence}bibtex\n{card['citation']}\n{fence}")
     return "\n\n".join(parts) + "\n"
+
+
+def _format_labels(card: Mapping[str, Any], splits: Sequence[str], sources: Sequence[str]) -> list[str]:
+    """Return the sections on labels, or on several findings per radiograph."""
+    if "findings" not in card:
+        return [
+            *_section("Labels", _format_counts("label", card["counts"]["label"], splits)),
+            *_section("Label and source", _format_counts("label", card["label_and_source"], sources)),
+            *_section("Label predicted from metadata alone", _format_baselines(card["baselines"])),
+        ]
+    values = ("positive", "negative", "uncertain", "unknown")
+    rows = [
+        [name, split, *(counts[value] for value in values)]
+        for split in splits
+        for name, counts in card["findings"].get(split, {}).items()
+    ]
+    by_source = [
+        [name, *(counts.get(source, 0) for source in sources)] for name, counts in card["label_and_source"].items()
+    ]
+    return [
+        *_section("Findings", _format_table(["finding", "split", *values], rows)),
+        *_section("Positive radiographs by source", _format_table(["finding", *sources], by_source)),
+    ]
 
 
 def _escape(text: Any) -> str:

@@ -182,3 +182,15 @@ def test_options_out_of_range_are_refused_by_name(flag, problem, tmp_path, capsy
     assert main(["phantom_findings", f"--out={tmp_path}", "--uncertain=0.5", flag]) == 2
     error = capsys.readouterr().err
     assert flag.partition("=")[0] in error and problem in error
+
+
+def test_the_card_counts_findings_and_not_their_combinations(prepared):
+    assert main(["describe", str(prepared / "phantom_findings")]) == 0
+    card = json.loads(next(prepared.rglob("card.json")).read_text())
+    assert set(card["counts"]["label"]) <= {*FINDINGS, "no finding", "unlabelled"}
+    counts = card["findings"]["train"]["nodule"]
+    assert card["counts"]["label"]["nodule"]["train"] == counts["positive"]
+    assert sum(counts.values()) == card["counts"]["source"]["phantom_findings"]["train"]
+    cells = " | ".join(str(counts[value]) for value in ("positive", "negative", "uncertain", "unknown"))
+    assert f"| nodule | train | {cells} |" in next(prepared.rglob("card.md")).read_text()
+    assert card["baselines"] == []
