@@ -15,6 +15,7 @@ from cxrjax.dicom.errors import DicomResultError
 from cxrjax.inference import prediction_files
 from cxrjax.io import files, predictions_csv, saved_files
 from cxrjax.runs import run_dir
+from cxrjax.runtime import user_secret
 from cxrjax.runtime.errors import explain_missing_detector
 
 CHUNK_SIZE = 64  # radiographs whose rows are written at once
@@ -76,6 +77,7 @@ def predict(
         ValueError: a file of the user has the name of a table, the output overlaps the input, or it has an unfinished
             prediction with other settings; or there is no such kind of file or class.
         ImageReadError: `source` does not exist, or has no file that might be a radiograph.
+        SecretError: the user's secret, which `deidentify` needs, can be neither read nor created.
     """
     saved = saved_files.list_files(save)
     listing = files.list_files(source)
@@ -95,6 +97,8 @@ def predict(
         raise run_dir.RunError(explain_missing_detector(workdir))
     if saliency_label is not None or "embedding" in save:
         model = model.with_outputs(saliency_label=saliency_label, patch_embeddings="embedding" in save)
+    if deidentify:
+        user_secret.read_secret()  # before the first radiograph, if it cannot be read
     output.mkdir(parents=True, exist_ok=True)
     config = hashlib.sha256(model.config.to_json().encode()).hexdigest()
     settings = {

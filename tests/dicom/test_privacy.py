@@ -7,6 +7,7 @@ import pytest
 
 import cxrjax as cx
 from cxrjax.cli import predict_files
+from cxrjax.runtime import user_secret
 from tests.dicom import conftest as chest
 
 ODD = {
@@ -49,6 +50,14 @@ def test_a_planted_patient_is_in_the_results_alone(folder, tmp_path, capfd, capl
     for path in results:
         assert (b"plant" in path.read_bytes().lower()) != deidentify
         assert pydicom.dcmread(path).Modality in ("SEG", "OT", "SR")
+
+
+def test_a_secret_that_cannot_be_read_ends_the_command(folder, tmp_path, configuration):
+    configuration.parent.mkdir(parents=True)
+    configuration.write_bytes(b"short")
+    with pytest.raises(user_secret.SecretError, match="a secret of 5 bytes can be guessed"):
+        predict_files.predict(tmp_path / "run", folder, tmp_path / "out", save=("dicom",), deidentify=True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_loggers_have_their_levels_again(model, tmp_path):
