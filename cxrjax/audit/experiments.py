@@ -1,6 +1,7 @@
 """The control experiments of an audit: the perturbation and the model of each."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -68,7 +69,6 @@ def _train_probes(
     context: AuditContext,
     perturbation: Perturbation | None,
     uses_lungs: bool,
-    train_rows: np.ndarray | None = None,
     num_trainings: int = 1,
 ) -> tuple[list[ProbeNetwork], RadiographBatch, np.ndarray]:
     """Train probe networks on perturbed images, and perturb those of the split.
@@ -77,7 +77,6 @@ def _train_probes(
         context: inputs of the audit.
         perturbation: perturbation of the images; None for none.
         uses_lungs: whether the perturbation needs lung masks.
-        train_rows: rows of the training radiographs; None for all.
         num_trainings: number of networks, each with its own seed.
 
     Returns:
@@ -94,8 +93,6 @@ def _train_probes(
         batch_size = context.probe_config.evaluation.batch_size
         train = with_columns(train, images=perturb(perturbation, train.images, train_lungs, batch_size))
         test = with_columns(test, images=perturb(perturbation, test.images, test_lungs, batch_size))
-    if train_rows is not None:
-        train = train.select(train_rows)
     seed = context.probe_config.seed
     networks = [ProbeNetwork(context.probe_config, train, seed + number) for number in range(num_trainings)]
     return networks, test, test_lungs
@@ -175,9 +172,13 @@ def _leave_source_out(context: AuditContext) -> ExperimentResult:
         selected = left_out.select(context, source)
         if selected is None:
             continue
-        (network,), _, _ = _train_probes(context, None, False, np.flatnonzero(sources != source))
+        classifier = replace(context.probe_config.classifier, classes=selected.classes)
+        config = replace(context.probe_config, classifier=classifier)
+        network = ProbeNetwork(config, train.select(np.flatnonzero(sources != source)))
         part = test.select(selected.rows)
-        rows += _make_rows(context, part, network.predict(part.images), targets=selected.targets)
+        probabilities = np.zeros((len(part), len(context.classes)), np.float32)
+        probabilities[:, [context.classes.index(name) for name in selected.classes]] = network.predict(part.images)
+        rows += _make_rows(context, part, probabilities, targets=selected.targets)
         descriptions.append(selected.description)
     if not rows:
         raise NotApplicableError("no class comes from two sources of which one could be left out of training")

@@ -15,6 +15,7 @@ class LeftOut(NamedTuple):
 
     rows: Int[np.ndarray, "n"]
     targets: Float[np.ndarray, "n k"] | None  # truth of the findings that were learned elsewhere; None of labels
+    classes: tuple[str, ...]  # that the network is trained on: all labels, or the findings that others have
     description: str
 
 
@@ -27,13 +28,12 @@ def select(context: AuditContext, source: str) -> LeftOut | None:
 
 def _select_labels(context: AuditContext, source: str, train: RadiographBatch, test: RadiographBatch) -> LeftOut | None:
     """Return those whose label occurs in another source, if there are two labels in other sources."""
-    del context
     other_labels = {label for label, other in zip(train.labels, train.sources, strict=True) if other != source}
     rows = [i for i in range(len(test)) if test.sources[i] == source and test.labels[i] in other_labels]
     if not rows or len(other_labels) < 2:
         return None
     labels = ", ".join(sorted({test.labels[i] for i in rows}))
-    return LeftOut(np.array(rows), None, f"{labels} of {source} ({len(rows)})")
+    return LeftOut(np.array(rows), None, context.classes, f"{labels} of {source} ({len(rows)})")
 
 
 def _select_findings(
@@ -45,7 +45,10 @@ def _select_findings(
     assert train_targets is not None
     assert test_targets is not None
     others = train_targets[np.array(train.sources) != source]
-    is_learned = (others >= 0.5).any(0) & ((others >= 0) & (others < 0.5)).any(0)
+    is_learned = np.asarray((others >= 0.5).any(0) & ((others >= 0) & (others < 0.5)).any(0))
     targets = np.where(is_learned, test_targets, findings.UNKNOWN)
     rows = np.flatnonzero((np.array(test.sources) == source) & findings.is_known(targets).any(1))
-    return LeftOut(rows, targets[rows], f"{source} ({len(rows)})") if len(rows) else None
+    if not len(rows):
+        return None
+    learned = tuple(name for name, is_one in zip(context.classes, is_learned, strict=True) if is_one)
+    return LeftOut(rows, targets[rows], learned, f"{', '.join(learned)} of {source} ({len(rows)})")
