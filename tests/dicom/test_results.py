@@ -136,10 +136,12 @@ def test_the_report_says_of_each_of_several_findings_whether_it_is_predicted(mod
 
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
-@pytest.mark.parametrize("deidentify", [False, True])
-def test_dciodvfy_finds_no_error(model, tmp_path, deidentify):
+@pytest.mark.parametrize(("deidentify", "has_lungs"), [(False, True), (True, True), (False, False)])
+def test_dciodvfy_finds_no_error(model, tmp_path, deidentify, has_lungs):
     path = tmp_path / "a.dcm"
-    chest.save_chest(path, orientation=("R", "F"), PatientBirthDate="tomorrow", PatientSex="female", **SPACING)
+    labels = chest.draw_labels() * has_lungs
+    odd = {"PatientBirthDate": "tomorrow", "PatientSex": "female"}
+    chest.save_chest(path, orientation=("R", "F"), labels=labels, **odd, **SPACING)
     for number, result in enumerate(model.predict(path).to_dicom(path, deidentify=deidentify)):
         file = tmp_path / f"{number}.dcm"
         file.write_bytes(dicom.encode(result))
