@@ -56,7 +56,8 @@ def _format_section(
     ]
     plain = _broken(remedies.get("none", []))
     gains: dict[str, float] = {}
-    for remedy, cells in remedies.items():
+    ordered = sorted(remedies.items(), key=lambda item: (item[0] != "none", -np.nan_to_num(_broken(item[1]))))
+    for remedy, cells in ordered:
         refused = [cell["refused"] for cell in cells if "refused" in cell]
         if refused:
             lines.append(f"| {remedy} | {len(cells)} | refused: {refused[0]} | | | |")
