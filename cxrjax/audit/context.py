@@ -13,7 +13,7 @@ import numpy as np
 from cxrjax.audit import experiment_rows, metadata_baseline, probe
 from cxrjax.audit.audited_model import AuditedModel
 from cxrjax.config import Config
-from cxrjax.data import dataset, tfds_store
+from cxrjax.data import dataset, tfds_store, truth_table
 from cxrjax.data.batch import RadiographBatch, join, with_columns
 from cxrjax.evaluation import evaluate
 from cxrjax.inference.lung_segmenter import LungSegmenter
@@ -131,7 +131,7 @@ class AuditContext:
     def _tabulate(self, records: Sequence[Mapping[str, Any]]) -> np.ndarray:
         known_findings = [record["findings"] for record in records]
         labels = [record["label"] for record in records]
-        return dataset.tabulate_targets(None if None in known_findings else known_findings, labels, self.classes)
+        return truth_table.tabulate_targets(None if None in known_findings else known_findings, labels, self.classes)
 
     @property
     def columns(self) -> list[str]:
@@ -209,7 +209,7 @@ class AuditContext:
 
     def targets(self, radiographs: RadiographBatch) -> np.ndarray | None:
         """Return the truth of the findings of n radiographs, float [n, K]; None of a run with one label each."""
-        return dataset.index_targets(radiographs, self.classes) if self.is_multi_label else None
+        return truth_table.index_targets(radiographs, self.classes) if self.is_multi_label else None
 
     def count_class(self, radiographs: RadiographBatch, name: str) -> int:
         """Return the number of radiographs that are of a class, or have a finding."""
@@ -251,7 +251,7 @@ class AuditContext:
         radiographs = dataset.open_split(self.run_config, split)
         for chunk, lungs in self._segmenter.segment_dataset(radiographs, split):
             if not self.is_multi_label:
-                dataset.index_labels(chunk, self.classes)
+                truth_table.index_labels(chunk, self.classes)
             masks = np.zeros(chunk.images.shape, bool) if lungs.masks is None else lungs.masks  # None: no segmenter
             chunk_lungs.append(probe.downsample_masks(masks, size))
             small_images = probe.downsample(chunk.images, size)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cxrjax.config import Config
-from cxrjax.data import dataset
+from cxrjax.data import dataset, truth_table
 from cxrjax.data.batch import RadiographBatch
 from cxrjax.inference.predictor import Predictor
 from cxrjax.io import predictions_csv
@@ -33,7 +33,7 @@ def compare_labels(workdir: Path, predictor: Predictor, stored: dataset.Radiogra
     Raises:
         DatasetError: the split has a label that is none of the run's classes.
     """
-    dataset.index_labels(stored, predictor.classes)
+    truth_table.index_labels(stored, predictor.classes)
     source_labels = _source_baseline(workdir, predictor.config, stored.sources) if multihost.is_primary() else None
 
     def truth_cells(cases: RadiographBatch, i: int, result: Any, row: int) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def compare_labels(workdir: Path, predictor: Predictor, stored: dataset.Radiogra
 
 def compare_findings(workdir: Path, predictor: Predictor, stored: dataset.RadiographDataset) -> TruthColumns:
     """Return the comparison with true findings and known lesions, for the run of a classifier of several findings."""
-    targets = dataset.index_targets(stored, predictor.classes)
+    targets = truth_table.index_targets(stored, predictor.classes)
     if multihost.is_primary():
         _require_finding_counts(workdir, predictor)
 
@@ -67,7 +67,7 @@ def _require_finding_counts(workdir: Path, predictor: Predictor) -> None:
     except dataset.DatasetError as error:
         terminal.warn(f"no scores of the source alone: {error}")
         return
-    targets = dataset.index_targets(train, predictor.classes)
+    targets = truth_table.index_targets(train, predictor.classes)
     counts = finding_arrays.count_by_source(train.sources, targets, predictor.classes)
     provenance.save_finding_counts(workdir, counts)
 

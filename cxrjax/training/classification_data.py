@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from cxrjax.config import Config
-from cxrjax.data import dataset
+from cxrjax.data import dataset, truth_table
 from cxrjax.data.batch import RadiographBatch
 from cxrjax.inference.lung_segmenter import LungMasks, LungSegmenter
 
@@ -20,7 +20,8 @@ from cxrjax.inference.lung_segmenter import LungMasks, LungSegmenter
 class ClassificationData(NamedTuple):
     """Data of n radiographs for training or validation."""
 
-    labels: np.ndarray  # int32 [n], indices of the classes; or float32 [n, k], `dataset.index_targets` of the findings
+    # int32 [n], indices of the classes; or float32 [n, k], `truth_table.index_targets` of the findings
+    labels: np.ndarray
     has_lungs: np.ndarray  # bool [n], whether the segmenter found lungs
     # sorted rows int [m] -> "images", "lungs" and "labels" of these rows, in the form of `Task.data`
     select: Callable[[np.ndarray], Any]
@@ -58,7 +59,7 @@ def build_examples(
 def _build_in_memory(
     config: Config, segmenter: LungSegmenter, radiographs: RadiographBatch, split: str
 ) -> ClassificationData:
-    labels = dataset.index_truth(radiographs, config.classifier)
+    labels = truth_table.index_truth(radiographs, config.classifier)
     lungs = _concatenate(len(radiographs), (masks for _, masks in segmenter.segment_dataset(radiographs, split)))
 
     def select(rows: np.ndarray) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def _build_in_memory(
 def _build_streaming(
     config: Config, segmenter: LungSegmenter, radiographs: dataset.RadiographDataset, split: str
 ) -> ClassificationData:
-    labels = dataset.index_truth(radiographs, config.classifier)
+    labels = truth_table.index_truth(radiographs, config.classifier)
     batch_size = config.evaluation.batch_size
     packed_masks = [
         _pack(*jax.tree.map(lambda x, i=i: x[i], lungs))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cxrjax.config import Config
-from cxrjax.data import dataset
+from cxrjax.data import dataset, truth_table
 from cxrjax.data.batch import RadiographBatch
 from cxrjax.metrics import finding_arrays, identifiability
 from cxrjax.runs import provenance, run_log
@@ -22,7 +22,7 @@ def write(config: Config, workdir: Path, train_data: RadiographBatch | dataset.R
     """
     provenance.save_label_counts(workdir, train_data.sources, train_data.labels)
     if config.classifier.targets == "multi":
-        targets = dataset.index_targets(train_data, config.classifier.classes)
+        targets = truth_table.index_targets(train_data, config.classifier.classes)
         counts = finding_arrays.count_by_source(train_data.sources, targets, config.classifier.classes)
         provenance.save_finding_counts(workdir, counts)
     elif multihost.is_primary():

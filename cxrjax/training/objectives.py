@@ -35,7 +35,7 @@ class ValidationScores(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """Pure functions of what a classifier learns; labels are those of `dataset.index_truth`."""
+    """Pure functions of what a classifier learns; labels are those of `truth_table.index_truth`."""
 
     sampling_labels: np.ndarray  # of the training radiographs, see `Task.sampling_labels`
     loss: Callable[[Array, Array], Array]  # (logits [n, k], labels of n radiographs) -> loss in nats
@@ -50,7 +50,7 @@ def choose(config: Config, labels: np.ndarray) -> Objective:
 
     Args:
         config: config of a classifier.
-        labels: of the training radiographs, of `dataset.index_truth`.
+        labels: of the training radiographs, of `truth_table.index_truth`.
 
     Raises:
         DatasetError: a finding is never positive or never negative in the training radiographs.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cxrjax.config import default_config, freeze
-from cxrjax.data import dataset, tfds_store
+from cxrjax.data import dataset, tfds_store, truth_table
 from cxrjax.io import findings
 from cxrjax.io.prepared import DatasetError
 from cxrjax.runs import class_names
@@ -120,7 +120,7 @@ def test_a_data_set_gives_the_findings_back(prepared, capsys):
     assert batch.findings == stored.findings == [expected[path] for path in batch.paths]
     assert batch.labels == [findings.format_label(expected[path]) for path in batch.paths]
     assert batch.select([2]).findings == batch.findings[2:3]
-    targets = dataset.index_targets(stored, FINDINGS)
+    targets = truth_table.index_targets(stored, FINDINGS)
     np.testing.assert_array_equal(targets, findings.to_targets(batch.findings, FINDINGS))
     assert class_names.resolve(frozen, prepared / "none").classifier.classes == FINDINGS
     report = json.loads(next(prepared.rglob("report.json")).read_text())
@@ -157,13 +157,13 @@ def test_labels_of_one_per_radiograph_are_merged_too_and_name_several_findings(t
     four = class_names.resolve(freeze(config), tmp_path / "none").classifier.classes  # Oh et al., table I
     assert four == ("normal", "bacterial", "tuberculosis", "viral")
     stored = dataset.open_split(freeze(config), "train")
-    assert np.bincount(dataset.index_labels(stored, four)).tolist() == [4, 4, 4, 8]
-    targets = dataset.index_targets(stored, ("viral", "normal"))
+    assert np.bincount(truth_table.index_labels(stored, four)).tolist() == [4, 4, 4, 8]
+    targets = truth_table.index_targets(stored, ("viral", "normal"))
     np.testing.assert_array_equal(targets.sum(0), [8, 4])
     config.data.label_map = (("covid19", "viral|bacterial"), ("normal", "no finding"))
     config.classifier.targets = "multi"
     assert class_names.resolve(freeze(config), tmp_path / "none").classifier.classes == four[1:]
-    targets = dataset.index_targets(dataset.open_split(freeze(config), "train"), four[1:])
+    targets = truth_table.index_targets(dataset.open_split(freeze(config), "train"), four[1:])
     np.testing.assert_array_equal(targets.sum(0), [8, 4, 8])
     config.data.label_map = tuple((name, "no finding") for name in ("normal", *four[1:], "covid19"))
     with pytest.raises(DatasetError, match="no finding is positive in some"):

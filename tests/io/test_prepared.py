@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from cxrjax.data import dataset, tfds_store
+from cxrjax.data import dataset, tfds_store, truth_table
 from cxrjax.io import prepared
 from data_prep import builder, shards
 from data_prep.__main__ import main
@@ -208,7 +208,7 @@ def test_a_label_that_is_no_class_comes_with_the_flag_to_add(folder):
     )
     wanted = "('normal','bacterial','covid19','tuberculosis','viral')"
     with pytest.raises(dataset.DatasetError) as error:
-        dataset.index_labels(stored, ("normal", "nodule"))
+        truth_table.index_labels(stored, ("normal", "nodule"))
     assert "add --config.classifier.classes= for the labels of the training split, or" in str(error.value)
     assert f'--config.classifier.classes="{wanted}"' in str(error.value)
 

@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from cxrjax.config import Config
-from cxrjax.data import dataset
+from cxrjax.data import dataset, truth_table
 from cxrjax.inference import saved_run
 from cxrjax.inference.loaded_run import LoadedRun, load_run
 from cxrjax.inference.predictor import make_predictor
@@ -124,7 +124,7 @@ def _read_features(run: LoadedRun, split: str) -> tuple[np.ndarray, np.ndarray, 
     labels = []
     sources = []
     for chunk in dataset.open_split(config, split).iter_batches(_CHUNK):
-        indices = dataset.index_labels(chunk, config.classifier.classes)
+        indices = truth_table.index_labels(chunk, config.classifier.classes)
         for result, label, source in zip(predictor.predict(chunk.images), indices, chunk.sources, strict=True):
             embedding = predictor.embedding(result)
             if embedding is not None:
