@@ -87,11 +87,18 @@ def read_labels(record: Mapping[str, Any], label_map: findings.LabelMap = ()) ->
 
     Returns:
         The label, and the findings of `cxrjax.io.findings`; None of a data set with one label per radiograph.
+
+    Raises:
+        DatasetError: the findings are not stored as `data_prep` stores them.
     """
     label = _text(record["label"])
     if "findings" not in record:
         return dict(label_map).get(label, label), None
-    known_findings = findings.decode(_text(record["findings"]))
+    try:
+        known_findings = findings.decode(_text(record["findings"]))
+    except (ValueError, RecursionError) as error:
+        path = _text(record["path"])
+        raise DatasetError(f"{path}: its findings are damaged ({error}); prepare the data set again") from error
     if not label_map:
         return label, known_findings
     known_findings = findings.rename(known_findings, label_map)

@@ -16,13 +16,17 @@ def find_columns(table: TableContent, names: str, path: str) -> list[str]:
     """Return the keys in `TableRow.cells` of the columns that --findings names, such as "Atelectasis,Effusion".
 
     Raises:
-        PreparationError: there is no such column.
+        PreparationError: there is no such column, or its name has a "|".
     """
     columns = []
     for name in filter(None, map(str.strip, names.split(","))):
         column = table.find_column(name)
         if column is None:
             raise PreparationError(f"{path}: it has no column {name}, which --findings names")
+        if findings.SEPARATOR in column:
+            raise PreparationError(
+                f"{path}: the name of a finding has no {findings.SEPARATOR}; rename the column {name}"
+            )
         columns.append(column)
     return columns
 

@@ -194,3 +194,10 @@ def test_the_card_counts_findings_and_not_their_combinations(prepared):
     cells = " | ".join(str(counts[value]) for value in ("positive", "negative", "uncertain", "unknown"))
     assert f"| nodule | train | {cells} |" in next(prepared.rglob("card.md")).read_text()
     assert card["baselines"] == []
+
+
+@pytest.mark.parametrize("text", ["[1]", '{"a": 2}', '{"a": NaN}', '{"a": true}', '{"a": "1"}', "{", "[" * 100_000])
+def test_damaged_findings_are_refused_by_the_name_of_the_radiograph(text):
+    record = {"path": b"x.png", "label": b"", "findings": text.encode()}
+    with pytest.raises(DatasetError, match=r"x\.png: its findings are damaged"):
+        tfds_store.read_labels(record)
