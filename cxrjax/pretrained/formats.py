@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import safetensors
 
-from cxrjax.pretrained import keras_weights, safetensors_file, torch_pth
+from cxrjax.pretrained import keras_weights, safetensors_file, safetensors_header, torch_pth
 from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.text import printable
 
@@ -66,7 +66,7 @@ def read_metadata(path: str | os.PathLike) -> dict[str, str]:
     path = Path(path)
 
     def read() -> dict[str, str]:
-        return safetensors_file.read_metadata(path) if _is_safetensors(_read_head(path)) else {}
+        return safetensors_header.read_metadata(path) if _is_safetensors(_read_head(path)) else {}
 
     return _with_reason(path, read)
 

@@ -1,6 +1,5 @@
 """Reader and writer of safetensors files, including types that NumPy does not have."""
 
-import json
 import math
 import os
 from pathlib import Path
@@ -10,11 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
+from cxrjax.pretrained import safetensors_header
 from cxrjax.runtime import atomic_files
 from cxrjax.runtime.text import SHORT_LENGTH, printable
 
-# The library allows 100 MB, which take more than a gigabyte as Python objects; a tensor takes a hundred bytes.
-_MAX_HEADER_BYTES = 16 * 2**20
 _TYPES = {
     "BOOL": np.bool_, "U8": np.uint8, "I8": np.int8, "U16": np.uint16, "I16": np.int16, "U32": np.uint32,
     "I32": np.int32, "U64": np.uint64, "I64": np.int64, "F16": np.float16, "BF16": jnp.bfloat16, "F32": np.float32,
@@ -38,7 +36,7 @@ def read(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
             not supported.
         OSError: the file cannot be read.
     """
-    header = _read_header(path)
+    header = safetensors_header.read(path)
     header.pop("__metadata__", None)
     for name, tensor in header.items():
         if tensor["dtype"] not in _TYPES:
@@ -66,34 +64,6 @@ def write(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -
     if os.path.lexists(path):
         raise FileExistsError(f"{path}: there is something here already; name another file, or remove it")
     atomic_files.atomic_write(path, safetensors.numpy.save(arrays, metadata))
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Return the metadata of a file: texts by name.
-
-    Raises:
-        ValueError, safetensors.SafetensorError, OSError: see `read`.
-    """
-    return _read_header(path).get("__metadata__") or {}
-
-
-def _read_header(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > _MAX_HEADER_BYTES:
-            raise ValueError(f"its header is declared to be {length} bytes long, far longer than that of a network")
-        text = file.read(length)
-    with safetensors.safe_open(path, framework="numpy"):
-        pass  # the library checks the types in the header, and that the tensors fill the file without a gap
-    return json.loads(text, object_pairs_hook=_reject_duplicates)
-
-
-def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build a JSON object; raise if two entries have the same name, since the first would be lost silently."""
-    entries = dict(pairs)
-    if len(entries) < len(pairs):
-        raise ValueError("its header has two entries of the same name")
-    return entries
 
 
 def _read_array(data: bytes, tensor: dict[str, Any]) -> np.ndarray:
