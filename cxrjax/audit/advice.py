@@ -27,23 +27,24 @@ def conclude(audit: Numbers) -> dict[str, list[str]]:
         {"possible", "impossible"}: sentences; the former name settings of a training, and there are none where the
         audit finds no shortcut.
     """
-    counts = _count_by_source(audit["sources"])
-    results = identifiability.assess(counts)
-    confounded = [result for result in results if result.is_confounded] if len(counts) > 1 else []
+    sources = {source for counts in audit["sources"].values() for source in counts}
+    is_multi_label = audit.get("targets") == "multi"  # the remedies of labels and sources are not for findings
+    results = [] if is_multi_label else identifiability.assess(_count_by_source(audit["sources"]))
+    confounded = [result for result in results if result.is_confounded] if len(sources) > 1 else []
     impossible = [
         f"{join_labels([result.label])} comes from {join_words(result.sources)} alone: no training can tell it from "
         f"{'that source' if len(result.sources) == 1 else 'those sources'}; radiographs of it from a source with other "
         "labels are needed"
         for result in confounded
     ]
-    if len(counts) == 1:
+    if len(sources) == 1:
         impossible = [
             "all radiographs come from one source: what a network does elsewhere needs radiographs of another"
         ]
     by_name = {entry["name"]: entry for entry in audit["experiments"] if entry["scores"]}
     possible = []
     separable = [result.label for result in results if not result.is_confounded]
-    if len(counts) > 1 and len(separable) > 1 and any(_is_found(by_name, name) for name in _METADATA):
+    if len(sources) > 1 and len(separable) > 1 and any(_is_found(by_name, name) for name in _METADATA):
         possible.append(
             f"for {join_labels(separable)}, which share sources, --config.remedy.balance=True or "
             "--config.remedy.loss=bias_balanced takes from the source what it says of the label, and cxrjax "

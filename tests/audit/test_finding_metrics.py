@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from cxrjax.audit import answers, criteria, experiment_rows, finding_metrics, markers, metrics, verdict
+from cxrjax.audit import advice, answers, criteria, experiment_rows, finding_metrics, markers, metrics, verdict
 
 NAMES = ("Effusion", "Edema")
 NAN = np.nan
@@ -112,3 +112,10 @@ def test_a_source_left_out_is_judged_by_auroc():
     assert answer.answer == answers.NO and "0.58" in answer.figure
     entry["scores"]["macro_auroc"] = number(0.8)
     assert not criteria.collapses(entry, audit)
+
+
+def test_advice_counts_sources_of_findings_and_judges_none_by_labels():
+    audit = {"targets": "multi", "experiments": [], "sources": {"Effusion": {"a": [10, 0], "b": [0, 10]}}}
+    assert advice.conclude(audit) == {"possible": [], "impossible": []}
+    alone = advice.conclude(audit | {"sources": {"Effusion": {"a": [10, 5]}}})
+    assert len(alone["impossible"]) == 1 and "one source" in alone["impossible"][0]
