@@ -1,5 +1,6 @@
 """The audited network, applied to altered images; the lung masks remain those of the unaltered images."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,20 @@ from cxrjax.runs import run_dir
 class AuditedModel:
     """The classifier of a run; for an ensemble, its best network alone."""
 
-    def __init__(self, workdir: Path, config: Config, num_patches: int):
+    def __init__(self, workdir: Path, config: Config, num_patches: int, outputs: Sequence[int]):
         """Load the classifier.
 
         Args:
             workdir: the run directory.
             config: config of the run.
             num_patches: N, number of voting patches; limited to that of the run.
+            outputs: indices of the classes or findings whose votes are returned; of classes, all.
         """
         self._variables = run_dir.load_networks(workdir, config)["classifier"]
         self._classifier = from_config.classifier(config)
         self._settings = from_config.inference_config(config, min(num_patches, config.patches.count))
+        self._outputs = list(outputs)
+        self._selects = len(self._outputs) < len(config.classifier.classes)
         self._seed = config.seed
         self._batch_size = config.evaluation.batch_size
 
@@ -57,7 +61,13 @@ class AuditedModel:
         for rows, count in padded_batches(len(images), self._batch_size):
             votes = _vote(self._classifier, self._settings, self._variables, images[rows], lungs[rows], keys[rows])
             batch_votes.append(jax.tree.map(lambda x, count=count: np.asarray(x)[:count], votes))
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *batch_votes)
+        votes = jax.tree.map(lambda *leaves: np.concatenate(leaves), *batch_votes)
+        if not self._selects:
+            return votes
+        probabilities = votes.probabilities[:, self._outputs]
+        return votes._replace(
+            votes=votes.votes[:, self._outputs], probabilities=probabilities, label=probabilities.argmax(1)
+        )
 
 
 @partial(jax.jit, static_argnames=("classifier", "settings"))

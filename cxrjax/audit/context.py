@@ -17,9 +17,10 @@ from cxrjax.data import dataset, tfds_store, truth_table
 from cxrjax.data.batch import RadiographBatch, join, with_columns
 from cxrjax.evaluation import evaluate
 from cxrjax.inference.lung_segmenter import LungSegmenter
-from cxrjax.io import predictions_csv
+from cxrjax.io import findings, predictions_csv
 from cxrjax.models import from_config
 from cxrjax.runs import run_dir
+from cxrjax.runtime import terminal
 
 
 class NotApplicableError(Exception):
@@ -41,6 +42,9 @@ def find_shared_patients(
 
 def _patients(records: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
     return {(record["source"], record["patient_id"]) for record in records if record["patient_id"]}
+
+
+_FINDING_PREFIXES = (predictions_csv.TARGET_PREFIX, predictions_csv.COUNT_PREFIX, "probability_")
 
 
 class AuditContext:
@@ -66,6 +70,8 @@ class AuditContext:
             raise run_dir.RunError(f"{workdir}: it trained a segmenter, and only classifiers can be audited")
         self.classes = self.run_config.classifier.classes
         self.is_multi_label = self.run_config.classifier.targets == "multi"
+        if self.is_multi_label:
+            self.classes = self._select_learnable()
         self.probe_config = replace(
             config,
             classifier=replace(config.classifier, classes=self.classes, targets=self.run_config.classifier.targets),
@@ -81,6 +87,30 @@ class AuditContext:
                 f"{workdir}: was trained on {len(train_ids & test_ids)} of the {len(test_ids)} radiographs of {split}, "
                 "and what is known by heart cannot be audited; name another --split"
             )
+
+    def _select_learnable(self) -> tuple[str, ...]:
+        """Return the findings that are positive in some training radiographs and negative in others.
+
+        The small networks of the audit can learn no other. A published network may predict findings that the data set
+        does not have.
+
+        Raises:
+            RunError: there is no such finding.
+        """
+        targets = self._tabulate(self.records[0])
+        is_positive = targets >= 0.5
+        is_negative = findings.is_known(targets) & ~is_positive
+        learnable = is_positive.any(0) & is_negative.any(0)
+        kept = tuple(name for name, is_kept in zip(self.classes, learnable, strict=True) if is_kept)
+        left_out = [name for name in self.classes if name not in kept]
+        where = f"{self.run_config.data.dir}: {self.run_config.data.train}"
+        if not kept:
+            raise run_dir.RunError(
+                f"{where} has no finding of the run that is positive in some radiographs and not in all"
+            )
+        if left_out:
+            terminal.warn(f"{where} does not have both values of {', '.join(left_out)}, which the audit leaves out")
+        return kept
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -98,7 +128,9 @@ class AuditContext:
                 f"{path}: its radiographs are not those of {self.split} in {self.run_config.data.dir}; "
                 f"--mode=evaluate --split={self.split} finds those"
             )
-        return rows
+        left_out = set(self.run_config.classifier.classes) - set(self.classes)
+        dropped = {f"{prefix}{name}" for prefix in _FINDING_PREFIXES for name in left_out}
+        return [{column: cell for column, cell in row.items() if column not in dropped} for row in rows]
 
     @cached_property
     def records(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -185,7 +217,8 @@ class AuditContext:
     @cached_property
     def audited_model(self) -> AuditedModel:
         """The audited network."""
-        return AuditedModel(self.workdir, self.run_config, self.probe_config.patches.count)
+        outputs = [self.run_config.classifier.classes.index(name) for name in self.classes]
+        return AuditedModel(self.workdir, self.run_config, self.probe_config.patches.count, outputs)
 
     def make_rows(
         self,
