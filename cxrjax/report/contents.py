@@ -102,10 +102,10 @@ def describe_undecided(inputs: ReportInputs) -> str:
     decided = [row for row in inputs.rows if row["decision"] == predictions_csv.DECIDED]
     split = inputs.calibration["split"]
     if inputs.min_confidence is None or not np.isfinite(inputs.min_confidence):
-        reason = f"on {split}, no confidence promises {target} correct predictions"
+        reason = f"on the split {split}, at no level of confidence were {target} of the predictions correct"
         return f"All {undecided} predictions are undecided: {reason}."
     text = f"{undecided} of {undecided + len(decided)} predictions are undecided: their confidence is below "
-    text += f"{inputs.min_confidence:.0%}, from which on {split} promises {target} correct predictions."
+    text += f"{inputs.min_confidence:.0%}; on the split {split}, {target} of those above it were correct."
     if decided:
         correct = np.mean([row["prediction"] == row["label"] for row in decided])
         text += f" Of the others, {correct:.0%} are correct."
