@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from cxrjax.ops.lung_masks import postprocess_mask as postprocess_mask
     from cxrjax.ops.patches import extract_patches as extract_patches
     from cxrjax.ops.patches import sample_patch_centers as sample_patch_centers
+    from cxrjax.ops.voting import count_findings as count_findings
     from cxrjax.ops.voting import count_votes as count_votes
 
 __getattr__, __dir__, __all__ = _lazy_imports(
@@ -23,6 +24,7 @@ __getattr__, __dir__, __all__ = _lazy_imports(
         "augment_patch": "cxrjax.ops.augmentation:augment_patch",
         "clahe": "cxrjax.ops.contrast:clahe",
         "class_activation_map": "cxrjax.ops.cam:class_activation_map",
+        "count_findings": "cxrjax.ops.voting:count_findings",
         "count_votes": "cxrjax.ops.voting:count_votes",
         "extract_patches": "cxrjax.ops.patches:extract_patches",
         "grad_cam": "cxrjax.ops.cam:grad_cam",

@@ -94,7 +94,8 @@ def count_findings(logits: Float[AnyArray, "p k"], rule: str, valid: Bool[AnyArr
         ValueError: no such rule.
 
     Examples:
-        >>> result = count_findings(np.array([[2.0, -1.0], [1.0, 3.0], [0.5, -2.0]]), "majority")
+        >>> import cxrjax as cx
+        >>> result = cx.ops.count_findings(np.array([[2.0, -1.0], [1.0, 3.0], [0.5, -2.0]]), "majority")
         >>> result.votes.tolist(), int(result.num_patches)
         ([3, 1], 3)
     """
