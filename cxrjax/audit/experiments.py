@@ -336,7 +336,7 @@ EXPERIMENTS = (
     Experiment("within_source", "within one source", "What is left where the source cannot help?", CONTENT,
             AUDITED_NETWORK, _within_source, metric_fn=metrics.measure_within_sources, saved=False),
     Experiment("leave_source_out", "a source left out", "Is a class known again in a source not trained on?", CHECK,
-            PROBE_NETWORK, _leave_source_out, FULL_IMAGE),
+            PROBE_NETWORK, _leave_source_out, FULL_IMAGE, metric_fn=metrics.measure_left_out),
     Experiment("marker_outside", "mark planted outside the lungs", "Would this audit notice a mark in the corner?",
             CHECK, PROBE_NETWORK, partial(_plant_marker, inside=False), FULL_IMAGE),
     Experiment("marker_inside", "mark planted inside the lungs", "Would it notice one in the lungs?", CHECK,

@@ -61,7 +61,21 @@ def _select_classes(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 def measure_within_sources(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
     """Compute the means of `METRICS` within each source that has several labels, weighted by its number of rows."""
-    sources = mixed_sources(rows)
+    return _average_sources(rows, mixed_sources(rows), classes, weights)
+
+
+def measure_left_out(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
+    """Compute the metrics of predictions by networks that were each trained without the source of their radiographs.
+
+    Of several findings they are means over the sources: the probabilities of different networks cannot be ranked
+    together.
+    """
+    if not predictions_csv.has_findings(rows[0]):
+        return measure_predictions(rows, classes, weights)
+    return _average_sources(rows, sorted({row["source"] for row in rows}), classes, weights)
+
+
+def _average_sources(rows: Rows, sources: Sequence[str], classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
     row_groups = [np.array([i for i, row in enumerate(rows) if row["source"] == source]) for source in sources]
     source_scores = [
         measure_predictions([rows[i] for i in indices], classes, weights[:, indices]) for indices in row_groups
@@ -121,7 +135,7 @@ def compare(
         tree = {"scores": scores, "run": run_scores[HEADLINE], "share": share}
         if reference is None:
             return tree
-        reference_scores = measure_predictions(reference, classes, weights)
+        reference_scores = metric_fn(reference, classes, weights)
         difference = {name: confidence.difference(scores[name], reference_scores[name]) for name in METRICS}
         return tree | {"reference": {name: reference_scores[name] for name in METRICS}, "difference": difference}
 

@@ -79,6 +79,14 @@ def test_sources_are_mixed_where_a_finding_is_both():
     assert metrics.mixed_sources(make(targets, [[0.5, 0.5]] * 4, ["a", "a", "b", "b"])) == ["a"]
 
 
+def test_networks_without_a_source_are_ranked_within_it():
+    """Each network ranks its own source perfectly; together, their probabilities would give 0.75."""
+    targets = [[1, NAN], [0, NAN], [1, NAN], [0, NAN]]
+    rows = make(targets, [[0.9, 0.5], [0.8, 0.5], [0.3, 0.5], [0.2, 0.5]], ["a", "a", "b", "b"])
+    assert metrics.measure_predictions(rows, NAMES, np.ones((1, 4)))["macro_auroc"].value[0] == 0.75
+    assert metrics.measure_left_out(rows, NAMES, np.ones((1, 4)))["macro_auroc"].value[0] == 1
+
+
 def test_flips_are_of_radiographs_known_to_lack_the_finding():
     """The 1st has the finding, the 2nd may have it, the 3rd was predicted to have it: of the last two one is flipped."""
     targets = [[1, 0], [-1, 0], [0, 0], [0, 0], [0, 1]]
