@@ -16,7 +16,7 @@ WORDINGS = {
     "metadata": ("with collection, projection, size and file format", "a guess that never sees the radiograph"),
     "background": ("with what lies beside the lungs", "a small network that sees no lung"),
     "lung_box": ("with the lungs' size and position", "a small network that sees a black box in place of the lungs"),
-    "border": ("with the border of the image", "a small network that sees the outer tenth of each side"),
+    "border": ("with the border of the image", "a small network that sees only the outer tenth of each side"),
 }
 
 

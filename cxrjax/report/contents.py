@@ -108,5 +108,5 @@ def describe_undecided(inputs: ReportInputs) -> str:
     text += f"{inputs.min_confidence:.0%}; on the split {split}, {target} of those above it were correct."
     if decided:
         correct = np.mean([row["prediction"] == row["label"] for row in decided])
-        text += f" Of the others, {correct:.0%} are correct."
+        text += f" Of the other {len(decided)}, {correct:.0%} are correct."
     return text

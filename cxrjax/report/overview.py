@@ -12,6 +12,7 @@ from cxrjax.report.first_screen import AUROC_NOTE, Bar, Overview
 from cxrjax.report.inputs import ReportInputs
 
 EXAMPLES = 3  # right ones, and as many wrong ones
+_NO_EVIDENCE = "So the score of the network is no evidence that it recognizes a disease."
 STALE_AUDIT = "The audit is of other predictions than the scores: the split was evaluated again since."
 
 
@@ -33,6 +34,11 @@ def summarize(inputs: ReportInputs) -> Overview:
         bars.append(Bar("chance", "chance", inputs.chance[HEADLINE]))
         return Overview(found.sentence, "", tuple(bars), AUROC_NOTE, needs_audit=False)
     return _summarize_scores(inputs, network)
+
+
+def _is_most(shortcut: Mapping[str, Any]) -> bool:
+    """Return whether a shortcut reaches most of what the network is above chance."""
+    return shortcut["share"] is not None and shortcut["share"]["value"] >= criteria.MOST
 
 
 def is_audit_stale(inputs: ReportInputs) -> bool:

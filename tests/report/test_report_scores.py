@@ -132,4 +132,4 @@ def test_predictions_below_the_threshold_are_called_undecided(found):
     calibration = {"split": "val", "target": 0.9, "min_confidence": 0.5, "temperature": 1.0}
     text = page(found._replace(rows=rows, calibration=calibration, min_confidence=0.5))
     assert "1 of 4 predictions are undecided: their confidence is below 50%" in text
-    assert "Of the others, 67% are correct." in text
+    assert "Of the other 3, 67% are correct." in text
