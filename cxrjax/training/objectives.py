@@ -1,4 +1,4 @@
-"""What a classifier learns: one label per radiograph, or several findings at once (`classifier.targets`).
+"""Objectives of a classifier: one label per radiograph, or several findings at once (`classifier.targets`).
 
 An `Objective` has the loss of a training step, what the sampler balances, and the scores of validation.
 """
@@ -35,7 +35,7 @@ class ValidationScores(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """Pure functions of what a classifier learns; labels are those of `truth_table.index_truth`."""
+    """Pure functions that define the training of a classifier; labels are those of `truth_table.index_truth`."""
 
     sampling_labels: np.ndarray  # of the training radiographs, see `Task.sampling_labels`
     loss: Callable[[Array, Array], Array]  # (logits [n, k], labels of n radiographs) -> loss in nats
