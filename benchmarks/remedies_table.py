@@ -11,20 +11,20 @@ NO_SHORTCUT = 0.5
 WANTED_GAIN = 0.8  # of what the shortcut takes
 _HEADER = """# Remedies against known shortcuts
 
-Written by `python -m benchmarks.remedies` from the trainings done so far. Phantoms of five classes; one feature is planted
-so that it goes with COVID-19 by a strength (1: it reveals the class; 0.5: it says nothing). All numbers are the area under
-the ROC curve of COVID-19 against the other classes, means over the seeds; the interval in brackets is that of the first seed,
-95%, by radiograph.
+Written by `python -m benchmarks.remedies` from the trainings done so far. Phantoms of five classes; one feature is
+planted so that it goes with COVID-19 by a strength (1: it reveals the class; 0.5: it says nothing). All numbers are the
+area under the ROC curve of COVID-19 against the other classes, means over the seeds; the interval in brackets is that
+of the first seed, 95%, by radiograph.
 
 - clean: on the test split, where the feature goes with the class as in training.
 - broken: on radiographs where it says nothing of the class.
-- regained: of the difference on the broken split between the training without a remedy and one on data where the feature
-  says nothing. Differences below 0.02 are left out.
+- regained: of the difference on the broken split between the training without a remedy and one on data where the
+  feature says nothing. Differences below 0.02 are left out.
 - share: of the clean score above chance, how much the source alone reaches, as the audit computes it.
 
-At strength 1 no radiograph separates the class from the feature, and `cxrjax train` says so before the first step. The loss
-`bias_balanced` then gives the output of COVID-19 no gradient at all: its score is that of radiographs that resemble none of
-the other classes. The interval of one seed is about 0.16 wide; a smaller difference of two remedies
+At strength 1 no radiograph separates the class from the feature, and `cxrjax train` says so before the first step. The
+loss `bias_balanced` then gives the output of COVID-19 no gradient at all: its score is that of radiographs that
+resemble none of the other classes. The interval of one seed is about 0.16 wide; a smaller difference of two remedies
 of one seed says nothing.
 """
 
@@ -100,7 +100,8 @@ def _summarize(results: Sequence[Mapping[str, Any]]) -> str:
         f"of the audit's share with the score on the broken split is {correlation:.2f}; the share would have to fall "
         "when and only when that score rises (-0.8 or less was wanted). The share divides the score of the source by "
         "that of the network, both above chance: a network that gives up the shortcut scores lower on the clean split, "
-        "where the shortcut holds, so that its share rises. It describes a score on given data, and cannot rank remedies.\n"
+        "where the shortcut holds, so that its share rises. It describes a score on given data, and cannot rank "
+        "remedies.\n"
     )
 
 

@@ -5,8 +5,8 @@ commas, --config.classifier.classes=normal,covid19. A config file is Python code
 trust.
   python -m cxrjax.main --config=phantom:segment --workdir=RUN [--config.training.epochs=5]
 Evaluate a run. Writes one row per radiograph, metrics and figures to RUN/evaluation/SPLIT; in all modes, results on
-another data set (--dataset) go to a folder NAME-SPLIT instead of SPLIT; a classifier is scored there in each collection,
-beside its own split:
+another data set (--dataset) go to a folder NAME-SPLIT instead of SPLIT; a classifier is scored there in each
+collection, beside its own split:
   python -m cxrjax.main --workdir=RUN --mode=evaluate [--split=test] [--dataset=OTHER_DATA_SET]
 Recompute metrics, tables and figures from the saved rows, or compare a run with a baseline run on the same radiographs,
 as a table and as a page in RUN/report:
@@ -75,94 +75,20 @@ unreadable or could not be drawn; 130, 143 or 129 ended by SIGINT, SIGTERM or SI
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
 import cxrjax
 from cxrjax.cli import arguments, commands, receive
+from cxrjax.cli.modes import MODES, Mode
 from cxrjax.config import Config, InvalidSettingError, freeze
 from cxrjax.io import saved_files
 from cxrjax.runtime import cache, former_names, signals, terminal
 from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.terminal import print_line, warn
-
-
-class Mode(NamedTuple):
-    """A mode of the command line."""
-
-    command: Callable[[commands.Request], int | None]  # returns the exit status, None for 0
-    required: tuple[str, ...] = ()  # flags, beside --workdir, or --model where that is optional
-    optional: tuple[str, ...] = ()  # flags; all others are refused
-    check: Callable[[commands.Request], None] | None = None  # raises a ValueError before any network is imported
-    writes_run: bool = False  # whether it creates the run directory
-    is_inference: bool = False  # whether it trains nothing and processes many radiographs
-    after_signal: str = "all written files are complete, and the same command starts again"
-
-
-_RESUMES = "the same command resumes from there"
-_MULTIHOST_FLAGS = ("coordinator_address", "distributed", "num_processes", "process_id")
-MODES = {
-    "train": Mode(commands.train_network, ("config",), _MULTIHOST_FLAGS, writes_run=True, after_signal=_RESUMES),
-    "evaluate": Mode(
-        commands.evaluate_run,
-        (),
-        ("split", "dataset", *_MULTIHOST_FLAGS),
-        check=commands.check_own_dataset,
-        is_inference=True,
-    ),
-    "rescore": Mode(commands.rescore_run, (), ("split", "dataset")),
-    "compare_runs": Mode(commands.compare_runs, ("baseline",), ("split", "dataset")),
-    "audit": Mode(commands.audit_run, (), ("split", "config"), check=commands.check_own_dataset, after_signal=_RESUMES),
-    "evaluate_saliency": Mode(
-        commands.evaluate_saliency,
-        (),
-        ("split", "dataset", "lesion_csv"),
-        check=commands.check_own_dataset,
-        is_inference=True,
-    ),
-    "morphometry": Mode(commands.measure_morphometry, (), ("split", "dataset"), check=commands.check_own_dataset),
-    "fit_ood": Mode(commands.fit_ood_detector, is_inference=True),
-    "report": Mode(commands.write_report, (), ("split", "dataset")),
-    "predict": Mode(
-        commands.predict_radiographs,
-        ("input", "output"),
-        (
-            *("model", "calibrated", "reject_ood", "save", "deidentify", "label", "value_range", "if_inverted"),
-            *("num_processes", "process_id"),
-        ),
-        check=commands.check_prediction,
-        is_inference=True,
-        after_signal=_RESUMES,
-    ),
-    "serve": Mode(
-        commands.serve_model,
-        (),
-        ("model", "calibrated", "host", "port"),
-        check=commands.check_serve_packages,
-        is_inference=True,
-        after_signal="predictions that were not downloaded are gone",
-    ),
-    "receive": Mode(
-        receive.receive_radiographs,
-        ("output",),
-        (
-            *("model", "calibrated", "reject_ood", "if_inverted"),
-            *("host", "port", "aet", "send_to", "allow_aet", "allow_address"),
-        ),
-        check=receive.check_packages,
-        is_inference=True,
-        after_signal="the same command goes on with what was received",
-    ),
-    "lr_find": Mode(commands.find_learning_rate, ("config",), writes_run=True),
-    "cross_validate": Mode(commands.cross_validate_network, ("config",), writes_run=True, after_signal=_RESUMES),
-    "import": Mode(commands.import_weights, ("input",), ("config",), writes_run=True),
-    "export": Mode(commands.export_weights, ("output",), ("model",)),
-    "retrain_last_layer": Mode(commands.retrain_last_layer, ("output",), is_inference=True),
-}
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config of a training: RECIPE:VARIANT, such as phantom:segment, or FILE.py[:ARGUMENT]."

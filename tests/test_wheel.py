@@ -27,7 +27,7 @@ def wheel(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(wheel, tmp_path_factory) -> Path:
-    """A virtual environment with the wheel alone; its requirements are those of the running one, on the path after it."""
+    """A virtual environment with the wheel alone; its requirements are those of the running one, next on the path."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"

@@ -1,7 +1,7 @@
 """End of an audit's verdict: which remedies of a training can help here, and what no training can do.
 
-The remedies are the settings under `config.remedy` (`cxrjax.training.remedies`). What can be learned at all is decided by
-the table of sources and labels alone (`cxrjax.metrics.identifiability`).
+The remedies are the settings under `config.remedy` (`cxrjax.training.remedies`). What can be learned at all is decided
+by the table of sources and labels alone (`cxrjax.metrics.identifiability`).
 """
 
 from typing import Any

@@ -100,7 +100,7 @@ class AuditContext:
         targets = self._tabulate(self.records[0])
         is_positive = targets >= 0.5
         is_negative = findings.is_known(targets) & ~is_positive
-        learnable = is_positive.any(0) & is_negative.any(0)
+        learnable = np.logical_and(is_positive.any(0), is_negative.any(0)).tolist()
         kept = tuple(name for name, is_kept in zip(self.classes, learnable, strict=True) if is_kept)
         left_out = [name for name in self.classes if name not in kept]
         where = f"{self.run_config.data.dir}: {self.run_config.data.train}"

@@ -34,7 +34,7 @@ def measure_predictions(rows: Sequence[Mapping[str, Any]], weights: NDArray) -> 
 
 
 def measure_baseline(rows: Sequence[Mapping[str, Any]], weights: NDArray) -> dict[str, Any]:
-    """Compute the metrics of predictions from metadata, each as high as it can be (`classification.measure_baseline`)."""
+    """Compute the metrics of predictions from metadata, the highest possible (`classification.measure_baseline`)."""
     arrays = finding_arrays.collect(rows)
     scores = {}
     accuracies = []

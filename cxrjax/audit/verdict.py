@@ -357,7 +357,8 @@ def _inseparable(sources: Mapping[str, Mapping[str, int]]) -> list[tuple[str, st
 
 def _sufficient(entry: Numbers, classes: Sequence[str]) -> str:
     scores = [
-        f"{format_label(label)}: recall {values['recall']['value']:.2f}, specificity {values['specificity']['value']:.2f}"
+        f"{format_label(label)}: recall {values['recall']['value']:.2f}, "
+        f"specificity {values['specificity']['value']:.2f}"
         for label, values in entry["classes"].items()
         if label in classes
     ]

@@ -1,8 +1,8 @@
 """Evaluation of a trained network on a split: one row per radiograph, a sheet of images, and the scores.
 
 Writes predictions.csv, provenance.json and preview.png to RUN/evaluation/SPLIT (for another data set than the run's
-own, to RUN/evaluation/DATA-SPLIT, with external.json) and, for a classifier, RUN/calibration.json. `scoring` computes the
-scores from the rows.
+own, to RUN/evaluation/DATA-SPLIT, with external.json) and, for a classifier, RUN/calibration.json. `scoring` computes
+the scores from the rows.
 """
 
 from collections.abc import Callable, Sequence

@@ -25,8 +25,8 @@ def metric_fn(
         counts: result of `finding_arrays.count_by_source` for the training radiographs; None where it is not known.
 
     Returns:
-        Weights [r, n] -> a tree for `bootstrap.bootstrap`: "all" (`multilabel.measure_findings`); "source_baseline", the
-        areas of the prevalence of each finding in the source of a radiograph, and "gain_over_source", the network's
+        Weights [r, n] -> a tree for `bootstrap.bootstrap`: "all" (`multilabel.measure_findings`); "source_baseline",
+        the areas of the prevalence of each finding in the source of a radiograph, and "gain_over_source", the network's
         areas less those (both None without counts); "calibration" of the probabilities and at the temperature of each
         finding; "operating_points"; and "subgroups", the areas within each.
     """

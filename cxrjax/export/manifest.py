@@ -50,8 +50,8 @@ _VOTE = (
 )
 _VOTE_ON_FINDINGS = (
     _VOTE[0],
-    "each patch votes yes on each finding whose logit is above 0; the probabilities are the mean over the patches of the "
-    "sigmoid",
+    "each patch votes yes on each finding whose logit is above 0; the probabilities are the mean over the patches of "
+    "the sigmoid",
     "the prediction: for majority each finding for which more than half of the patches voted, or exactly half with a "
     "probability above 0.5; for mean_probability each with a probability above 0.5",
 )
@@ -60,8 +60,8 @@ _THRESHOLDS = (
     "1 - (1 - p) / 2(1 - t) above it, and the logit by that of the new probability"
 )
 _TEMPERED_FINDINGS = (
-    "for calibrated probabilities, raise the probability of each finding and its complement to the power 1 / temperature "
-    "and divide by their sum; the prediction does not change"
+    "for calibrated probabilities, raise the probability of each finding and its complement to the power 1 / "
+    "temperature and divide by their sum; the prediction does not change"
 )
 _TEMPERED = (
     "for calibrated probabilities, raise them to the power 1 / temperature and divide by their sum; the prediction "

@@ -70,7 +70,8 @@ def build(spec: PipelineSpec, variables: Mapping[str, Any]) -> Program:
         variables: weights, as for `functional.predict`.
 
     Returns:
-        The program; its outputs are PREDICTION_OUTPUTS (with "num_patches" for several findings), or for a segmenter SEGMENTATION_OUTPUTS.
+        The program; its outputs are PREDICTION_OUTPUTS (with "num_patches" for several findings), or for a segmenter
+        SEGMENTATION_OUTPUTS.
     """
 
     def segment(image: Array) -> pipeline.LungSegmentation:

@@ -79,9 +79,9 @@ def summarize(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
         if not result.is_transferable:
             by_source.setdefault(result.mixed_sources[0], []).append(result.label)
     sentences += [
-        f"{join_labels(labels)} {_verb(labels, 'is', 'are')} seen beside other labels in {source} alone: what is learned "
-        f"there cannot be tested in another source; needed: radiographs with {_verb(labels, 'it', 'them')} and another "
-        "label from a second source."
+        f"{join_labels(labels)} {_verb(labels, 'is', 'are')} seen beside other labels in {source} alone: what is "
+        f"learned there cannot be tested in another source; needed: radiographs with {_verb(labels, 'it', 'them')} "
+        "and another label from a second source."
         for source, labels in sorted(by_source.items())
     ]
     named: set[str] = set()
@@ -90,8 +90,8 @@ def summarize(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
         partners = [label for label in result.incomparable if label not in confounded | named]
         if partners:
             sentences.append(
-                f"{format_label(result.label)} has no source in common with {join_labels(partners)}: only their sources may tell them "
-                f"apart; needed: a source with {join_labels([result.label, *partners])}."
+                f"{format_label(result.label)} has no source in common with {join_labels(partners)}: only their "
+                f"sources may tell them apart; needed: a source with {join_labels([result.label, *partners])}."
             )
     return sentences or ["Every label is seen in two sources or more that have other labels too."]
 

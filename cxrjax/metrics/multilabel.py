@@ -80,7 +80,10 @@ def measure_areas(
 def _measure_both(
     positive: Bool[np.ndarray, "n"], probabilities: Float[np.ndarray, "n"], weights: Num[np.ndarray, "r n"]
 ) -> dict[str, Any]:
-    """Return the areas of a finding; NaN where all radiographs have it, since its average precision is 1 for any order."""
+    """Return the areas of a finding.
+
+    They are NaN where all radiographs have it, since its average precision is 1 for any order.
+    """
     areas = classification.measure_areas(positive, probabilities, weights)
     precision = areas["average_precision"]
     value = np.where(np.isnan(areas["auroc"].value), np.nan, precision.value)
@@ -162,7 +165,7 @@ def scale(probabilities: Float[np.ndarray, "n"], value: float) -> Float[np.ndarr
 
 
 def fit_temperatures(arrays: FindingArrays) -> dict[str, float]:
-    """Fit the temperature of every finding (`temperature.fit_temperature`); one that is always or never present has none.
+    """Fit the temperature of every finding (`temperature.fit_temperature`), but of those always or never present.
 
     Args:
         arrays: of radiographs that the network was not trained on.
@@ -189,7 +192,8 @@ def choose_operating_points(
         target: 0..1.
 
     Returns:
-        {finding: result of `operating_points.choose_thresholds`}; a finding that is always or never present is left out.
+        {finding: result of `operating_points.choose_thresholds`}; a finding that is always or never present is left
+        out.
     """
     patient_ids = np.asarray(patients)
     points = {}

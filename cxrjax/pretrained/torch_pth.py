@@ -1,7 +1,7 @@
 """Reader of PyTorch's `.pth` and `.pt` files, without PyTorch and without executing code in the file.
 
-It reads both formats of `torch.save`: a zip archive (since PyTorch 1.6) and a sequence of pickles (before). The file has
-a state dict, a checkpoint, or a whole network (`torch.save(model)`), of which the parameters and buffers are read.
+It reads both formats of `torch.save`: a zip archive (since PyTorch 1.6) and a sequence of pickles (before). The file
+has a state dict, a checkpoint, or a whole network (`torch.save(model)`), of which the parameters and buffers are read.
 """
 
 import itertools

@@ -205,8 +205,8 @@ def _check_finding_metric(metric: str, split: str, targets: np.ndarray, has_lung
     positive = known & (targets >= 0.5)
     if metric.startswith("macro_") and not (positive.any(0) & (known & ~positive).any(0)).any():
         raise ValueError(
-            f"{setting}={metric} is no number in {split}, where no finding is positive in some radiographs and negative "
-            "in others; choose another metric, or another data.validation"
+            f"{setting}={metric} is no number in {split}, where no finding is positive in some radiographs and "
+            "negative in others; choose another metric, or another data.validation"
         )
     if metric == "loss" and not known[has_lungs].any():
         raise ValueError(

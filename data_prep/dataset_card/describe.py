@@ -137,7 +137,7 @@ def _collect_facts(split: str, index: int, record: dict[str, Any]) -> Fact:
 
 
 def _by_finding(facts: Sequence[Fact]) -> list[Fact]:
-    """Return a fact for each positive finding of a radiograph, as its label; one label per radiograph stays as it is."""
+    """Return a fact for each positive finding of a radiograph, as its label; a single label stays as it is."""
     return [fact | {"label": label} for fact in facts for label in fact["labels"]]
 
 

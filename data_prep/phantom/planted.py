@@ -1,8 +1,8 @@
 """Features planted in the phantom that go with one class, with a chosen strength of correlation.
 
-A feature of strength s is in the fraction s of the radiographs of `PLANTED_LABEL`, and in the fraction 1 - s of those of
-each other class: 1 makes it a sign of the class, and at 0.5 it says nothing of it. Radiographs that show a feature come
-from a source that is named after it, as if one hospital had its scanner, its marker or its patients.
+A feature of strength s is in the fraction s of the radiographs of `PLANTED_LABEL`, and in the fraction 1 - s of those
+of each other class: 1 makes it a sign of the class, and at 0.5 it says nothing of it. Radiographs that show a feature
+come from a source that is named after it, as if one hospital had its scanner, its marker or its patients.
 """
 
 from collections.abc import Callable, Mapping

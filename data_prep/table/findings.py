@@ -37,8 +37,8 @@ def read_findings(rows: Sequence[TableRow], columns: Sequence[str], path: str) -
     Args:
         rows: of the table.
         columns: of `find_columns`: one for each finding, with 1, 0, -1 (uncertain), a number between 0 and 1 (soft
-            label), or a blank (unknown); or `LABEL` alone, which names the positive findings, as "Atelectasis|Effusion":
-            those that other rows name are negative, and a word for normal names none.
+            label), or a blank (unknown); or `LABEL` alone, which names the positive findings, as
+            "Atelectasis|Effusion": those that other rows name are negative, and a word for normal names none.
         path: of the table, for errors.
 
     Raises:
@@ -70,7 +70,7 @@ def _read_cell(row: TableRow, column: str, path: str) -> float:
         value = findings.UNKNOWN
     if not (0 <= value <= 1 or value == findings.UNCERTAIN):
         raise PreparationError(
-            f"{path}: line {row.line} has {text!r} in the column {column}; a finding is 1, 0, -1 if uncertain, a number "
-            "between 0 and 1, or blank if unknown"
+            f"{path}: line {row.line} has {text!r} in the column {column}; a finding is 1, 0, -1 if uncertain, a "
+            "number between 0 and 1, or blank if unknown"
         )
     return value

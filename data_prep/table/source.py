@@ -1,8 +1,9 @@
 """Radiographs listed in a CSV file.
 
-Needed columns: path, label (or those of `--findings`). Optional columns: source (or dataset; the collection or hospital of a radiograph),
-patient_id, split, mask, mask_kind, view, upstream_label, sex, age, license. Paths of images and masks are relative to
---raw_dir, or by default to the folder of the table. The last line of the summary names every column that is not used.
+Needed columns: path, label (or those of `--findings`). Optional columns: source (or dataset; the collection or hospital
+of a radiograph), patient_id, split, mask, mask_kind, view, upstream_label, sex, age, license. Paths of images and masks
+are relative to --raw_dir, or by default to the folder of the table. The last line of the summary names every column
+that is not used.
 """
 
 import os
@@ -37,8 +38,8 @@ class TableOptions(Options):
     csv: str = option("", "table of radiographs", metavar="FILE", required=True)
     findings: str = option(
         "",
-        "several findings per radiograph: their columns, with 1, 0, -1 (uncertain) or blank (unknown); or label, a column "
-        "that names the positive ones, as A|B",
+        "several findings per radiograph: their columns, with 1, 0, -1 (uncertain) or blank (unknown); or label, a "
+        "column that names the positive ones, as A|B",
         metavar="COLUMN,...",
     )
     filter: tuple[str, ...] = option(

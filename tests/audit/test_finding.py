@@ -37,8 +37,8 @@ SHUFFLED = shortcut("shuffled_labels_1", "labels shuffled", number(0.8, 0.7, 0.9
         (audit_of(BORDER, SOURCE, VIEW),
          "The label goes with the collection: a guess that never sees the radiograph reaches 0.88 of 0.93.", SOURCE),
         (audit_of(BORDER, VIEW),
-         "The label goes in part with the border of the image: a small network that sees only the outer tenth of each side "
-         "reaches 0.60 of 0.93.", BORDER),
+         "The label goes in part with the border of the image: a small network that sees only the outer tenth of each "
+         "side reaches 0.60 of 0.93.", BORDER),
         (audit_of(VIEW),
          "The one shortcut tried does not explain the score: the view alone reaches 0.52 of 0.93.", VIEW),
         (audit_of(VIEW, VAGUE),

@@ -88,7 +88,7 @@ def test_networks_without_a_source_are_ranked_within_it():
 
 
 def test_flips_are_of_radiographs_known_to_lack_the_finding():
-    """The 1st has the finding, the 2nd may have it, the 3rd was predicted to have it: of the last two one is flipped."""
+    """The 1st has the finding, the 2nd may have it, the 3rd is predicted: one of the last two is flipped."""
     targets = [[1, 0], [-1, 0], [0, 0], [0, 0], [0, 1]]
     unmarked = make(targets, [[0.1, 0.1], [0.1, 0.1], [0.9, 0.1], [0.1, 0.9], [0.2, 0.1]])
     marked = make(targets, [[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.9, 0.9], [0.2, 0.1]])

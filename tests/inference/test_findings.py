@@ -1,4 +1,4 @@
-"""Several findings per radiograph: votes, probabilities and maps of every way to read it, the row and the prediction."""
+"""Several findings per radiograph: votes, probabilities and maps of all patch modes, the row and the prediction."""
 
 from functools import partial
 from types import SimpleNamespace

@@ -64,7 +64,11 @@ def test_forecast_stands_below_the_sentence(found, assessed):
 def test_bars_are_the_numbers_of_the_sentence(found, assessed):
     bars = external_view.summarize(show(found, assessed)).bars
     assert [(bar.name, bar.kind) for bar in bars] == [
-        ("at ea<b>st", "shortcut"), ("at north", "network"), ("own test split", "structure"), ("chance", "chance")]  # fmt: skip
+        ("at ea<b>st", "shortcut"),
+        ("at north", "network"),
+        ("own test split", "structure"),
+        ("chance", "chance"),
+    ]
     shares = [f"{bar.number['value']:.0%}" for bar in bars[:3]]
     assert f"it recognizes {shares[0]} of each class there on average, and {shares[2]} on" in assessed["sentence"]
     assert bars[3].number == 0.5

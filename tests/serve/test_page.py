@@ -258,7 +258,8 @@ def test_several_findings_are_sorted_by_probability_and_folded(open_page, radiog
         "outlines": {}, "lung_geometry": {}, "lung_confidence": None, "reason": "", "ood_reason": "", "decision": "",
         "label": "finding 4|finding 7", "confidence": None, "vote_fraction": None, "num_patches": 10,
         "probabilities": probabilities, "votes": {name: round(10 * p) for name, p in probabilities.items()},
-        "findings": {name: p > 0.5 for name, p in probabilities.items()}, "files": {"radiograph.png": "/radiograph.png"},
+        "findings": {name: p > 0.5 for name, p in probabilities.items()}, "files": {"radiograph.png":
+        "/radiograph.png"},
     }  # fmt: skip
     page = open_page()
     page.route("**/api/predictions*", lambda route: route.fulfill(json=result, status=201))

@@ -1,8 +1,8 @@
 """Random gray levels, sharpness, resolution and JPEG quality, by which one source differs from another.
 
-A network that is shown each radiograph in many appearances cannot recognize the source by one of them (Zhang et al. 2020,
-"Generalizing deep learning for medical image segmentation to unseen domains via deep stacked transformation", which
-varies the same properties). The ranges are ours.
+A network that is shown each radiograph in many appearances cannot recognize the source by one of them (Zhang et al.
+2020, "Generalizing deep learning for medical image segmentation to unseen domains via deep stacked transformation",
+which varies the same properties). The ranges are ours.
 """
 
 import jax

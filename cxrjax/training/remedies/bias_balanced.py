@@ -2,7 +2,8 @@
 
 Luo et al. 2022, "Pseudo bias-balanced learning for debiased chest X-ray classification", equation 4: the logarithm of
 p(class | source) in training is added to the logits, so that the network has to explain only what the source does not.
-At inference nothing is added. A class that a source lacks does not compete there, and a source of one class has no loss.
+At inference nothing is added. A class that a source lacks does not compete there, and a source of one class has no
+loss.
 """
 
 import jax.numpy as jnp

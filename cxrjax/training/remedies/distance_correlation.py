@@ -1,7 +1,8 @@
 """Distance correlation between features and source, as a penalty.
 
 Székely, Rizzo & Bakirov 2007, "Measuring and testing dependence by correlation of distances", definition 3: 0 where the
-features are independent of the source, up to the noise of a small batch, and 1 where one is a linear image of the other.
+features are independent of the source, up to the noise of a small batch, and 1 where one is a linear image of the
+other.
 """
 
 import jax

@@ -1,10 +1,10 @@
 """Training of the last layer of a finished run again, on equally weighted (source, class) groups.
 
 Kirichenko, Izmailov & Wilson 2023, "Last layer re-training is sufficient for robustness to spurious correlations": the
-features of a network that learned a shortcut often hold the disease too, and a last layer fitted to balanced radiographs
-uses it. The paper draws subsets with as many radiographs of each group as the smallest has, and averages; here each
-group has the same weight instead, which needs no draw and wastes no radiograph. Sources of one class alone are left out,
-since within them nothing distinguishes the class.
+features of a network that learned a shortcut often hold the disease too, and a last layer fitted to balanced
+radiographs uses it. The paper draws subsets with as many radiographs of each group as the smallest has, and averages;
+here each group has the same weight instead, which needs no draw and wastes no radiograph. Sources of one class alone
+are left out, since within them nothing distinguishes the class.
 """
 
 from collections.abc import Mapping

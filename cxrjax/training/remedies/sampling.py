@@ -1,8 +1,8 @@
 """Sampling probabilities that break the correlation of source and class.
 
 Equal shares of all (source, class) cells are the "RWG" of Idrissi et al. 2022, "Simple data balancing achieves
-competitive worst-group-accuracy" (section 3). A source of one class says nothing of what distinguishes the class within a
-source; its radiographs can be drawn seldom or left out.
+competitive worst-group-accuracy" (section 3). A source of one class says nothing of what distinguishes the class within
+a source; its radiographs can be drawn seldom or left out.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ def _check_classes_remain(classes: Sequence[str], remaining: np.ndarray) -> None
     lost = [name for index, name in enumerate(classes) if index not in set(remaining.tolist())]
     if lost:
         raise ValueError(
-            f"remedy.single_class_weight=0 leaves out every radiograph of {lost[0]}, whose sources have no other class: "
-            f"no training can tell {lost[0]} from them; add radiographs of it from a source that has others, or leave "
-            "the class out"
+            f"remedy.single_class_weight=0 leaves out every radiograph of {lost[0]}, whose sources have no other "
+            f"class: no training can tell {lost[0]} from them; add radiographs of it from a source that has others, "
+            "or leave the class out"
         )

@@ -1,8 +1,8 @@
 """Surroundings of the lungs from another radiograph of the batch.
 
 Borders, letters, markers and shoulders then say nothing of the label, and still look as they do in a radiograph. The
-"mixed-rand" of Xiao et al. 2021, "Noise or signal: the role of image backgrounds in object recognition", with the box of
-the lungs as foreground.
+"mixed-rand" of Xiao et al. 2021, "Noise or signal: the role of image backgrounds in object recognition", with the box
+of the lungs as foreground.
 """
 
 import jax
