@@ -18,6 +18,7 @@ from cxrjax.audit import metrics as scores
 from cxrjax.audit import verdict
 from cxrjax.audit.context import find_shared_patients
 from cxrjax.metrics import baselines, prediction_arrays
+from cxrjax.runtime.formatting import format_label
 
 CLASSES = ("normal", "bacterial", "viral", "covid19")
 COUNT = 300
@@ -61,7 +62,7 @@ KINDS = {
     "source alone": Kind(
         ALONE, False, True, "", 0,
         lambda v: says(v, "From the source alone a macro AUROC of 1.00", "nothing of the score is sure to be left")
-        and all(claims(v, f"{name} (alone in hospital of {name})") for name in CLASSES),
+        and all(claims(v, f"{format_label(name)} (alone in hospital of {name})") for name in CLASSES),
     ),
     "source beside true signal": Kind(
         UNEVENLY, True, True, "", 0,
@@ -76,7 +77,7 @@ KINDS = {
     "a marker": Kind(
         EVENLY, True, False, "covid19", 0,
         lambda v: says(v, "From the background alone") and not claims(v, "anything but the source")
-        and claims(v, "that the lungs distinguish covid19"),
+        and claims(v, "that the lungs distinguish COVID-19"),
     ),
     "a leak of patients": Kind(
         EVENLY, True, False, "", 40,

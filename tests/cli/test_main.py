@@ -76,7 +76,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
             2,
             "configs/oh2020.py: no variant 'x'; write a colon and one",
         ),
-        (("--workdir=x", "--config=oh:x"), 2, "oh: no such recipe; there are benchmark, fsarshad"),
+        (("--workdir=x", "--config=oh:x"), 2, "oh: no such recipe; there are benchmark, chexnet, fsarshad"),
         (("--workdir=x", "--config=configs/oh2020_segment.py"), 2, "is now --config=configs/oh2020.py:segment"),
         (("--workdir=x", "--config=oh2020:segment", "--config.seed=-1"), 2, "seed=-1: it should be a whole number"),
         (("--workdir=x", "--config", "oh2020:segment", "--config.seed=-1"), 2, "seed=-1: it should be a whole number"),

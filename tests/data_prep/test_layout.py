@@ -41,8 +41,8 @@ def test_splits_of_folders_are_kept(tmp_path, capsys):
     assert main(["folder", f"--raw_dir={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--duplicates=off"]) == 0
     output = capsys.readouterr().out.splitlines()
     assert output[0].startswith("train 4 (PNEUMONIA 2, normal 2); val 4 (PNEUMONIA 2, normal 2); test 4")
-    assert "the splits train, val, test are those of the folders of these names" in output[1]
-    assert output[-1] == (
+    assert "the splits train, val, test are those of the folders of these names" in output[-1]
+    assert output[1] == (
         "warning: 12 of 12 radiographs have no known patient: nothing keeps the radiographs of a patient in one split"
     )
 

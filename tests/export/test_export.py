@@ -123,7 +123,7 @@ def test_the_program_gives_what_the_run_gives(folder, images):
     assert program.platforms == ("cpu", "cuda", "tpu")
     given = jax.device_get(program.call(images, cohort.hash_images(images)))  # three; it was proved on two
     examined = list(load_predictor(folder / "classify").predict(images))
-    internal = {"ood_statistics", "patch_embeddings", "class_maps"}
+    internal = {"ood_statistics", "patch_embeddings", "class_maps", "num_patches"}
     assert set(given) == set(examined[0]._fields) - internal == set(manifest._PREDICTION_OUTPUTS)
     assert given["label"][2] == -1 and (given["votes"].sum(1) == [20, 20, 0]).all()
     agree(given, examined)

@@ -139,7 +139,7 @@ def test_labels_are_sorted_as_in_the_shared_vocabulary_and_then_by_the_alphabet(
 
 def test_a_config_without_classes_takes_those_of_the_training_split_once(tmp_path, data, monkeypatch):
     labels = {"train": ["viral", "pneumonia", "normal"], "val": ["normal", "effusion"]}
-    columns = lambda directory, split, *fields: {"path": list("abc"), "label": labels[split]}  # noqa: E731
+    columns = lambda directory, split, *fields, label_map: {"path": list("abc"), "label": labels[split]}  # noqa: E731
     monkeypatch.setattr(tfds_store, "load_columns", columns)
     config = freeze(classify_config(data))
     assert class_names.resolve(config, tmp_path).classifier.classes == ("normal", "viral", "pneumonia")
