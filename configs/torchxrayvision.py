@@ -18,6 +18,7 @@ _NAMES = (
     "Pneumonia", "Pleural_Thickening", "Cardiomegaly", "Nodule", "Mass", "Hernia", "Lung Lesion", "Fracture",
     "Lung Opacity", "Enlarged Cardiomediastinum",
 )  # fmt: skip
+_CHEXPERT_OUTPUTS = (0, 1, 3, 4, 7, 8, 10, 14, 15, 16, 17)  # numbers of those that CheXpert and MIMIC-CXR label
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -96,12 +97,11 @@ def chexpert() -> ConfigDict:
 
     File: chex-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt
     """
-    outputs = (0, 1, 3, 4, 7, 8, 10, 14, 15, 16, 17)
     points = (
         0.1988969, 0.05710573, 0.0531293, 0.1435217, 0.27212676, 0.07749717, 0.19712369, 0.09932402, 0.09273402,
         0.3270967, 0.10888247,
     )  # fmt: skip
-    return _published(outputs, points)
+    return _published(_CHEXPERT_OUTPUTS, points)
 
 
 def rsna() -> ConfigDict:
@@ -121,12 +121,11 @@ def mimic_nb() -> ConfigDict:
 
     File: mimic_nb-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt
     """
-    outputs = (0, 1, 3, 4, 7, 8, 10, 14, 15, 16, 17)
     points = (
         0.08558747, 0.011884617, 0.0040595434, 0.010733786, 0.118761964, 0.022924708, 0.06358637, 0.022143636,
         0.017476924, 0.1258702, 0.014020768,
     )  # fmt: skip
-    return _published(outputs, points)
+    return _published(_CHEXPERT_OUTPUTS, points)
 
 
 def mimic_ch() -> ConfigDict:
@@ -134,12 +133,11 @@ def mimic_ch() -> ConfigDict:
 
     File: mimic_ch-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt
     """
-    outputs = (0, 1, 3, 4, 7, 8, 10, 14, 15, 16, 17)
     points = (
         0.09121389, 0.010573786, 0.005023008, 0.003698257, 0.08001232, 0.037242252, 0.05006329, 0.019866971,
         0.03823637, 0.11303808, 0.0069147074,
     )  # fmt: skip
-    return _published(outputs, points)
+    return _published(_CHEXPERT_OUTPUTS, points)
 
 
 def resnet50() -> ConfigDict:

@@ -36,7 +36,8 @@ def looks_inverted(image: UInt8[np.ndarray, "s s"]) -> bool:
     small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     ranks = small.ravel().argsort(kind="stable").argsort(kind="stable").reshape(SIDE, SIDE)
     standardized = _standardize(ranks)
-    upright, *rotated = (float((np.rot90(_LAYOUT, turns) * standardized).sum()) for turns in range(4))
+    correlations = [float((np.rot90(_LAYOUT, turns) * standardized).sum()) for turns in range(4)]
+    upright, *rotated = correlations
     return -upright > max(MIN_CORRELATION, *rotated)
 
 

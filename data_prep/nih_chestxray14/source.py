@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from cxrjax.io.findings import SEPARATOR
-from data_prep.collections.boxes import Box, draw_boxes
+from data_prep.collections.boxes import Box, add_boxes
 from data_prep.collections.dicom import parse_age
 from data_prep.collections.locate import find_root
 from data_prep.collections.spreadsheet import iter_csv
 from data_prep.collections.upstream_paths import file_name
-from data_prep.example import UNKNOWN, Example, encode_png
+from data_prep.example import UNKNOWN, Example
 from data_prep.options import Options
 from data_prep.reader import read_example
 from data_prep.record import PreparationError, Record, SkippedRecord
@@ -97,10 +97,7 @@ class NihChestXray14(Source[Options]):
         spacing = (row_extent / example.height, column_extent / example.width)
         if not math.isnan(sum(spacing)):
             example = replace(example, spacing=spacing)
-        if boxes:
-            lesions = draw_boxes(boxes, (example.height, example.width))
-            example = replace(example, lesions=encode_png(lesions))
-        return example
+        return add_boxes(example, boxes)
 
 
 def _read_list(path: Path, split: str) -> dict[str, str]:
@@ -127,9 +124,10 @@ def _read_findings(text: str, table: Path) -> dict[str, float]:
 def _read_scale(row: dict[str, str]) -> tuple[float, float]:
     """Return the height and the width of the original image in mm; the published one is scaled to 1024 pixels."""
     try:
-        width, height, spacing_x, spacing_y = (float(row[column]) for column in _SIZE_COLUMNS)
+        sizes = [float(row[column]) for column in _SIZE_COLUMNS]
     except (KeyError, ValueError):
         return UNKNOWN, UNKNOWN
+    width, height, spacing_x, spacing_y = sizes
     return height * spacing_y, width * spacing_x
 
 

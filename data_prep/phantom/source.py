@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from cxrjax.config import LABELS
-from data_prep.example import STRUCTURES, Example, encode_png
+from data_prep.example import Example
 from data_prep.options import Options, option
 from data_prep.phantom.contact_sheet import draw_sheet
 from data_prep.phantom.draw import MIN_SIZE, Phantom, draw
+from data_prep.phantom.example import LICENSE, make_example
 from data_prep.phantom.overlays import add_corner_marker
 from data_prep.phantom.planted import (
     BROKEN,
@@ -25,7 +26,6 @@ from data_prep.phantom.planted import (
 from data_prep.record import PreparationError, Record
 from data_prep.source import Source
 
-LICENSE = "CC0-1.0"
 SHORTCUTS = ("none", "marker", "source")
 SHORTCUT_LABEL = PLANTED_LABEL
 
@@ -112,25 +112,7 @@ class PhantomSource(Source[PhantomOptions]):
         if has_shortcut(label, options, "marker"):
             pixels = add_corner_marker(pixels)
         phantom = phantom._replace(pixels=pixels)
-        return Example(
-            id=record.id,
-            path=f"{record.id}.png",
-            image=encode_png(phantom.pixels),
-            height=options.size,
-            width=options.size,
-            label=label,
-            upstream_label=label,
-            patient_id=record.patient_id,
-            source=record.source,
-            view=phantom.view,
-            sex=phantom.sex,
-            age=phantom.age,
-            spacing=(phantom.spacing, phantom.spacing),
-            mask=encode_png(phantom.structures),
-            mask_kind=STRUCTURES,
-            lesions=encode_png(phantom.lesions),
-            license=LICENSE,
-        )
+        return make_example(record, phantom, label)
 
     def run_extra(self, options: PhantomOptions) -> str | None:
         if not options.sheet:

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from cxrjax.io import findings
-from data_prep.example import STRUCTURES, Example, encode_png
+from data_prep.example import Example
 from data_prep.options import Options, option
 from data_prep.phantom.draw import MIN_SIZE, draw_patient
+from data_prep.phantom.example import LICENSE, make_example
 from data_prep.phantom_findings.findings import FINDINGS, fill_findings
 from data_prep.record import PreparationError, Record
 from data_prep.source import Source
-
-LICENSE = "CC0-1.0"
 
 
 @dataclass(frozen=True)
@@ -84,26 +83,7 @@ class PhantomFindings(Source[PhantomFindingsOptions]):
         number, names = record.payload
         rng = np.random.default_rng([options.seed, number])
         phantom = draw_patient(lambda structures, rng: fill_findings(names, structures, rng), rng, options.size)
-        return Example(
-            id=record.id,
-            path=f"{record.id}.png",
-            image=encode_png(phantom.pixels),
-            height=options.size,
-            width=options.size,
-            label=record.label,
-            upstream_label=record.upstream_label,
-            patient_id=record.patient_id,
-            source=record.source,
-            view=phantom.view,
-            sex=phantom.sex,
-            age=phantom.age,
-            spacing=(phantom.spacing, phantom.spacing),
-            mask=encode_png(phantom.structures),
-            mask_kind=STRUCTURES,
-            lesions=encode_png(phantom.lesions),
-            license=LICENSE,
-            findings=record.findings,
-        )
+        return make_example(record, phantom, record.upstream_label)
 
 
 def draw_labels(number: int, options: PhantomFindingsOptions) -> tuple[dict[str, float], dict[str, float]]:

@@ -7,14 +7,13 @@ patients. RSNA publishes a file that maps the images to NIH's; if it is beside t
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-from data_prep.collections.boxes import Box, draw_boxes
+from data_prep.collections.boxes import Box, add_boxes
 from data_prep.collections.dicom import read_frontal
 from data_prep.collections.locate import find_root
 from data_prep.collections.spreadsheet import read_csv
-from data_prep.example import Example, encode_png
+from data_prep.example import Example
 from data_prep.options import Options
 from data_prep.record import PreparationError, Record
 from data_prep.source import Source
@@ -71,10 +70,7 @@ class RsnaPneumonia(Source[Options]):
             )
 
     def read(self, record: Record, options: Options) -> Example:
-        example = read_frontal(record)
-        if not record.payload:
-            return example
-        return replace(example, lesions=encode_png(draw_boxes(record.payload, (example.height, example.width))))
+        return add_boxes(read_frontal(record), record.payload)
 
 
 def _read_boxes(path: Path) -> dict[str, list[Box]]:

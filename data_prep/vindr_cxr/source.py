@@ -2,16 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from data_prep.collections.boxes import Box, draw_boxes
+from data_prep.collections.boxes import Box, add_boxes
 from data_prep.collections.dicom import read_frontal
 from data_prep.collections.locate import find_root
 from data_prep.collections.spreadsheet import iter_csv
-from data_prep.example import Example, encode_png
+from data_prep.example import Example
 from data_prep.options import Options, option
 from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.source import Source
@@ -100,11 +100,7 @@ class VinDrCxr(Source[VinDrOptions]):
                 )
 
     def read(self, record: Record, options: VinDrOptions) -> Example:
-        example = read_frontal(record)
-        if not record.payload:
-            return example
-        lesions = draw_boxes(record.payload, (example.height, example.width))
-        return replace(example, lesions=encode_png(lesions))
+        return add_boxes(read_frontal(record), record.payload)
 
 
 def _read_labels(row: dict[str, str], table: Path) -> list[float]:
@@ -135,9 +131,10 @@ def _read_boxes(path: Path) -> dict[str, list[Box]]:
         if not row["x_min"]:
             continue
         try:
-            left, top, right, bottom = (float(row[side]) for side in _SIDES)
+            sides = [float(row[side]) for side in _SIDES]
         except ValueError as error:
             raise PreparationError(f"{path}: a box of {row['image_id']} is not four numbers") from error
+        left, top, right, bottom = sides
         boxes[row["image_id"]].append((left, top, right - left, bottom - top))
     return boxes
 
