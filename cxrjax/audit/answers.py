@@ -73,7 +73,7 @@ def _answer_shortcut(question: str, names: Sequence[str], by_name: Mapping[str, 
     figure = f"{strongest['title']}: {format_ci(strongest['scores'][HEADLINE])}"
     figure += f", {format_percent(strongest['share'])} of the score above chance"
     if criteria.is_found(strongest):
-        return Answer(question, YES if strongest["share"]["value"] >= criteria.MOST else IN_PART, figure)
+        return Answer(question, YES if criteria.reaches_most(strongest) else IN_PART, figure)
     max_share = max(share_of_score(entry["share"])[1] for entry in with_share)
     return Answer(question, UNDECIDED if max_share > criteria.MAX_UNEXPLAINED else NO, figure)
 

@@ -37,6 +37,11 @@ def is_found(experiment: Numbers) -> bool:
     return is_above(experiment["share"], MIN_SHARE)
 
 
+def reaches_most(experiment: Numbers) -> bool:
+    """Return whether an experiment reaches most of the score; False without a share."""
+    return experiment["share"] is not None and experiment["share"]["value"] >= MOST
+
+
 def decided(experiment: Numbers | None) -> list[str]:
     """Return the classes that an experiment separates from all others, by recall and specificity.
 

@@ -91,6 +91,6 @@ def _are_scored(experiments: list[Any]) -> bool:
 def _name_shortcut(shortcut: Numbers, score: float) -> str:
     """Return the sentence on an effective shortcut."""
     companion, agent = WORDINGS.get(shortcut["name"], (f"with the {shortcut['title']}", "it"))
-    extent = "goes" if shortcut["share"]["value"] >= criteria.MOST else "goes in part"
+    extent = "goes" if criteria.reaches_most(shortcut) else "goes in part"
     reached = shortcut["scores"][HEADLINE]["value"]
     return f"The label {extent} {companion}: {agent} reaches {reached:.2f} of {score:.2f}."

@@ -36,11 +36,6 @@ def summarize(inputs: ReportInputs) -> Overview:
     return _summarize_scores(inputs, network)
 
 
-def _is_most(shortcut: Mapping[str, Any]) -> bool:
-    """Return whether a shortcut reaches most of what the network is above chance."""
-    return shortcut["share"] is not None and shortcut["share"]["value"] >= criteria.MOST
-
-
 def is_audit_stale(inputs: ReportInputs) -> bool:
     """Return whether there is an audit, and its predictions are not those of the scores."""
     network = inputs.scores["all"]["macro"]["auroc"]
