@@ -7,7 +7,7 @@ from typing import Any
 
 from cxrjax import plotting
 from cxrjax.evaluation import plots
-from cxrjax.metrics import multilabel
+from cxrjax.metrics import temperature
 from cxrjax.metrics.finding_arrays import FindingArrays
 from cxrjax.runtime.formatting import format_ci, format_label
 
@@ -58,7 +58,7 @@ def _reliability_curves(
         kinds = {kind: errors["classes"][name] for kind, errors in scores["calibration"].items() if len(rows)}
         curves = []
         for kind, errors in kinds.items():
-            probabilities = multilabel.scale(arrays.probabilities[rows, k], errors["temperature"])
+            probabilities = temperature.apply_event_temperature(arrays.probabilities[rows, k], errors["temperature"])
             noun = "raw" if kind == "raw" else f"T = {errors['temperature']:.2f}"
             title = f"{noun}: ECE {format_ci({'value': errors['ece']['value']}, '.2f')}"
             curves.append(plots.reliability_curve(title, probabilities, arrays.positive[rows, k]))

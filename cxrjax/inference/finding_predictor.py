@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from cxrjax.inference import pipeline, rows
+from cxrjax.inference import pipeline
 from cxrjax.inference.label_predictor import LabelPredictor
 from cxrjax.inference.loaded_run import LoadedRun
 from cxrjax.io import findings, predictions_csv
-from cxrjax.metrics.temperature import apply_temperature
+from cxrjax.metrics.temperature import apply_event_temperature
 from cxrjax.ops import voting
 
 
@@ -21,24 +21,6 @@ class FindingPredictor(LabelPredictor):
         super().__init__(run, batch_size)
         temperature = run.fitted.temperature
         self._temperatures = dict(temperature) if isinstance(temperature, Mapping) else {}
-
-    def to_row(self, result: pipeline.Prediction) -> dict[str, Any]:
-        """Return the cells of `predictions.csv`, see `predictions_csv.finding_columns`; the truth is not among them."""
-        has_label = result.label != pipeline.NO_CLASS
-        row = self._status_cells(result)
-        row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, result.votes, strict=True)}
-        row[predictions_csv.NUM_PATCHES] = int(np.asarray(result.num_patches))
-        if not has_label:
-            return row
-        row |= {
-            f"probability_{name}": rows.to_float(probability)
-            for name, probability in zip(self.classes, result.probabilities, strict=True)
-        }
-        return row | {
-            "prediction": findings.format_label(self.findings(result)),
-            "expected_entropy": rows.to_float(result.expected_entropy),
-            "mutual_information": rows.to_float(result.mutual_information),
-        }
 
     def findings(self, result: pipeline.Prediction) -> dict[str, bool]:
         """Return whether each finding is predicted (see `voting.find_positive`); {} where no lungs were found."""
@@ -52,6 +34,14 @@ class FindingPredictor(LabelPredictor):
         """Return "": the confidence of several findings has no threshold."""
         return ""
 
+    def _vote_cells(self, result: pipeline.Prediction) -> dict[str, Any]:
+        """Return the cells of the votes, and the number of patches that voted on each finding."""
+        return super()._vote_cells(result) | {predictions_csv.NUM_PATCHES: int(np.asarray(result.num_patches))}
+
+    def _prediction_cells(self, result: pipeline.Prediction) -> dict[str, Any]:
+        """Return the cell of the findings that are predicted."""
+        return {"prediction": findings.format_label(self.findings(result))}
+
     def _calibrate(self, fetch: Callable[[], pipeline.Prediction]) -> pipeline.Prediction:
         """Fetch a batch, and scale the probabilities of each finding by its temperature."""
         result = fetch()
@@ -60,6 +50,5 @@ class FindingPredictor(LabelPredictor):
         probabilities = np.array(result.probabilities)
         for k, name in enumerate(self.classes):
             if name in self._temperatures:
-                two_sided = np.stack([1 - probabilities[:, k], probabilities[:, k]], axis=-1)
-                probabilities[:, k] = apply_temperature(two_sided, self._temperatures[name])[:, 1]
+                probabilities[:, k] = apply_event_temperature(probabilities[:, k], self._temperatures[name])
         return result._replace(probabilities=probabilities)

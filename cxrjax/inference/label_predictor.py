@@ -43,20 +43,16 @@ class LabelPredictor:
         return self._describe()
 
     def to_row(self, result: pipeline.Prediction) -> dict[str, Any]:
-        """Return the cells of `predictions.csv`."""
-        has_label = result.label != pipeline.NO_CLASS
-        row = self._status_cells(result)
-        row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, result.votes, strict=True)}
-        if not has_label:
+        """Return the cells of `predictions.csv`; the truth is not among them."""
+        row = self._status_cells(result) | self._vote_cells(result)
+        if result.label == pipeline.NO_CLASS:
             return row
         row |= {
             f"probability_{name}": rows.to_float(probability)
             for name, probability in zip(self.classes, result.probabilities, strict=True)
         }
+        row |= self._prediction_cells(result)
         return row | {
-            "prediction": self.classes[result.label],
-            "confidence": rows.to_float(result.probabilities[result.label]),
-            "vote_fraction": rows.to_float(result.vote_fraction),
             "expected_entropy": rows.to_float(result.expected_entropy),
             "mutual_information": rows.to_float(result.mutual_information),
         }
@@ -119,6 +115,18 @@ class LabelPredictor:
             statistics = jax.tree.map(lambda x: x[None], result.ood_statistics)
             row["ood_reason"] = ood.explain_ood(detector, statistics)[0]
         return row
+
+    def _vote_cells(self, result: pipeline.Prediction) -> dict[str, Any]:
+        """Return the cells of the votes."""
+        return {f"votes_{name}": int(count) for name, count in zip(self.classes, result.votes, strict=True)}
+
+    def _prediction_cells(self, result: pipeline.Prediction) -> dict[str, Any]:
+        """Return the cells of the prediction of a result that has a label."""
+        return {
+            "prediction": self.classes[result.label],
+            "confidence": rows.to_float(result.probabilities[result.label]),
+            "vote_fraction": rows.to_float(result.vote_fraction),
+        }
 
     def _build(self, batch_size: int) -> Program:
         """Build the program for batches of a size, and place the networks on its devices."""

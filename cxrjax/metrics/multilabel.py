@@ -145,7 +145,7 @@ def prepare_calibration(
     for k, name in enumerate(arrays.findings):
         rows = arrays.rows_with_prediction(k)
         if len(rows):
-            scaled = scale(arrays.probabilities[rows, k], temperatures.get(name, 1.0))
+            scaled = temperature.apply_event_temperature(arrays.probabilities[rows, k], temperatures.get(name, 1.0))
             measures[name] = rows, calibration.prepare_event_calibration(scaled, arrays.positive[rows, k])
 
     def measure(weights: Num[np.ndarray, "r n"]) -> dict[str, Any]:
@@ -159,11 +159,6 @@ def prepare_calibration(
     return measure
 
 
-def scale(probabilities: Float[np.ndarray, "n"], value: float) -> Float[np.ndarray, "n"]:
-    """Scale the probabilities of one finding by a temperature (`temperature.apply_temperature`)."""
-    return temperature.apply_temperature(np.stack([1 - probabilities, probabilities], -1), value)[..., 1]
-
-
 def fit_temperatures(arrays: FindingArrays) -> dict[str, float]:
     """Fit the temperature of every finding (`temperature.fit_temperature`), but of those always or never present.
 
@@ -175,9 +170,8 @@ def fit_temperatures(arrays: FindingArrays) -> dict[str, float]:
         rows = arrays.rows_with_prediction(k)
         positive = arrays.positive[rows, k]
         if positive.any() and not positive.all():
-            probability = arrays.probabilities[rows, k]
-            two_sided = np.stack([1 - probability, probability], -1)
-            temperatures[name] = temperature.fit_temperature(two_sided, positive.astype(int))
+            probabilities = temperature.two_sided(arrays.probabilities[rows, k])
+            temperatures[name] = temperature.fit_temperature(probabilities, positive.astype(int))
     return temperatures
 
 

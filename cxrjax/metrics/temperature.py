@@ -18,6 +18,18 @@ def apply_temperature(
     return raised / np.maximum(raised.sum(-1, keepdims=True), _TINY)
 
 
+def apply_event_temperature(
+    probabilities: Float[np.ndarray, "*batch"], temperature: float
+) -> Float[np.ndarray, "*batch"]:
+    """Scale the probabilities of an event, such as one of several findings, by a temperature."""
+    return apply_temperature(two_sided(probabilities), temperature)[..., 1]
+
+
+def two_sided(probabilities: Float[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch 2"]:
+    """Return the probabilities of the complement of an event, and of the event."""
+    return np.stack([1 - probabilities, probabilities], axis=-1)
+
+
 def fit_temperature(probabilities: Float[np.ndarray, "n k"], truth: Int[np.ndarray, "n"]) -> float:
     """Fit the temperature of maximal likelihood (Guo et al. 2017, section 4.2), with Platt's targets.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn
 
-from cxrjax.metrics import bootstrap, confidence, finding_arrays, multilabel
+from cxrjax.metrics import bootstrap, confidence, finding_arrays, multilabel, temperature
 from cxrjax.metrics.finding_arrays import FindingArrays
 
 NAN = np.nan
@@ -128,7 +128,7 @@ def test_a_known_temperature_of_each_finding_is_found():
     sharpened = 1 / (1 + np.exp(-logits * [2.0, 0.5]))
     temperatures = multilabel.fit_temperatures(make(truth, sharpened))
     assert temperatures == pytest.approx({"a": 2.0, "b": 0.5}, rel=0.05)
-    calibrated = multilabel.scale(sharpened[:, 0], 2.0)
+    calibrated = temperature.apply_event_temperature(sharpened[:, 0], 2.0)
     np.testing.assert_allclose(calibrated, 1 / (1 + np.exp(-logits[:, 0])), rtol=1e-9)
 
 
