@@ -98,9 +98,9 @@ class AuditContext:
             RunError: there is no such finding.
         """
         targets = self._tabulate(self.records[0])
-        is_positive = targets >= 0.5
-        is_negative = findings.is_known(targets) & ~is_positive
-        learnable = np.logical_and(is_positive.any(0), is_negative.any(0)).tolist()
+        is_present = findings.is_present(targets).any(0)
+        is_absent = findings.is_absent(targets).any(0)
+        learnable = np.logical_and(is_present, is_absent).tolist()
         kept = tuple(name for name, is_kept in zip(self.classes, learnable, strict=True) if is_kept)
         left_out = [name for name in self.classes if name not in kept]
         where = f"{self.run_config.data.dir}: {self.run_config.data.train}"
@@ -253,7 +253,7 @@ class AuditContext:
         targets = self.targets(radiographs)
         if targets is None:
             return np.array([label == name for label in radiographs.labels])
-        return targets[:, self.classes.index(name)] >= 0.5
+        return findings.is_present(targets[:, self.classes.index(name)])
 
     def lacks_class(self, radiographs: RadiographBatch, name: str) -> np.ndarray:
         """Return which radiographs are known not to be of a class, or not to have a finding: bool [n]."""

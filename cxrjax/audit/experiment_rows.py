@@ -34,8 +34,7 @@ def make_label_rows(
     rows = []
     for i, row in enumerate(_start_rows(cases, has_prediction)):
         if row["status"] == predictions_csv.OK:
-            row |= {f"probability_{name}": p for name, p in zip(classes, probabilities[i], strict=True)}
-            row |= {f"votes_{name}": int(count) for name, count in zip(classes, votes[i], strict=True)}
+            row |= _output_cells(classes, probabilities[i], votes[i])
             row |= {"prediction": classes[label[i]], "confidence": probabilities[i, label[i]]}
             row |= {"vote_fraction": votes[i, label[i]] / votes[i].sum()}
         rows.append(row)
@@ -75,8 +74,7 @@ def make_finding_rows(
         row |= {predictions_csv.TARGET_PREFIX + name: float(x) for name, x in zip(names, targets[i], strict=True)}
         row[predictions_csv.NUM_PATCHES] = int(num_patches[i])
         if row["status"] == predictions_csv.OK:
-            row |= {f"probability_{name}": p for name, p in zip(names, probabilities[i], strict=True)}
-            row |= {f"votes_{name}": int(count) for name, count in zip(names, votes[i], strict=True)}
+            row |= _output_cells(names, probabilities[i], votes[i])
             row["prediction"] = findings.format_label(dict(zip(names, called[i].astype(float), strict=True)))
         rows.append(row)
     return rows
@@ -85,7 +83,7 @@ def make_finding_rows(
 def lacks_class(row: Mapping[str, Any], name: str) -> bool:
     """Return whether a row's truth is known not to be, or not to have, a class or finding."""
     if predictions_csv.has_findings(row):
-        return 0 <= row[predictions_csv.TARGET_PREFIX + name] < 0.5
+        return 0 <= row[predictions_csv.TARGET_PREFIX + name] < findings.PRESENT
     return row["label"] != name
 
 
@@ -94,6 +92,14 @@ def predicts_class(row: Mapping[str, Any], name: str) -> bool:
     if predictions_csv.has_findings(row):
         return name in findings.from_label(row["prediction"])
     return row["prediction"] == name
+
+
+def _output_cells(
+    names: Sequence[str], probabilities: Num[np.ndarray, "k"], votes: Int[np.ndarray, "k"]
+) -> dict[str, Any]:
+    """Return the cells of the probabilities and votes of one radiograph."""
+    cells: dict[str, Any] = {f"probability_{name}": p for name, p in zip(names, probabilities, strict=True)}
+    return cells | {f"votes_{name}": int(count) for name, count in zip(names, votes, strict=True)}
 
 
 def _start_rows(

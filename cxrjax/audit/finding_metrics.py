@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cxrjax.io import findings
 from cxrjax.metrics import classification, confidence, finding_arrays, multilabel
 from cxrjax.metrics.finding_arrays import FindingArrays
 
@@ -73,7 +74,7 @@ def chance_level(train_shares: NDArray, targets: NDArray) -> dict[str, float]:
     accuracy = []
     precision = []
     for q, values in zip(train_shares, targets.T, strict=True):
-        present = values[values >= 0] >= 0.5
+        present = findings.is_present(values[findings.is_known(values)])
         if np.isnan(q) or not len(present):
             continue
         p = float(present.mean())

@@ -45,7 +45,7 @@ def _select_findings(
     assert train_targets is not None
     assert test_targets is not None
     others = train_targets[np.array(train.sources) != source]
-    is_learned = np.asarray((others >= 0.5).any(0) & ((others >= 0) & (others < 0.5)).any(0))
+    is_learned = np.asarray(findings.is_present(others).any(0) & findings.is_absent(others).any(0))
     targets = np.where(is_learned, test_targets, findings.UNKNOWN)
     rows = np.flatnonzero((np.array(test.sources) == source) & findings.is_known(targets).any(1))
     if not len(rows):

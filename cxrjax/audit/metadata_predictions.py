@@ -4,6 +4,7 @@ import numpy as np
 
 from cxrjax.audit import metadata_baseline
 from cxrjax.audit.context import AuditContext
+from cxrjax.io import findings
 from cxrjax.metrics import baselines, finding_arrays, multilabel
 
 
@@ -38,9 +39,9 @@ def _predict_findings(context: AuditContext, attributes: tuple[str, ...]) -> np.
         return multilabel.source_probabilities(counts, sources, context.classes)
     probabilities = np.full((len(test), len(context.classes)), 0.5)
     for k, values in enumerate(targets.T):
-        known = np.flatnonzero(values >= 0)
+        known = np.flatnonzero(findings.is_known(values))
         if len(known):
             known_train = [train[i] for i in known]
-            present = (values[known] >= 0.5).astype(int)
+            present = findings.is_present(values[known]).astype(int)
             probabilities[:, k] = metadata_baseline.naive_bayes(known_train, present, test, attributes, 2)[:, 1]
     return probabilities

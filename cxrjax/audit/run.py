@@ -23,7 +23,7 @@ from cxrjax.audit.context import AuditContext, NotApplicableError
 from cxrjax.audit.experiments import EXPERIMENTS, Experiment, ExperimentResult
 from cxrjax.config import Config
 from cxrjax.evaluation import tables
-from cxrjax.io import json_file, predictions_csv
+from cxrjax.io import findings, json_file, predictions_csv
 from cxrjax.metrics import baselines, finding_arrays, multilabel, prediction_arrays
 from cxrjax.runs import run_dir
 from cxrjax.runtime import atomic_files, compilation_cache, former_names, software, terminal
@@ -225,7 +225,7 @@ def _chance_level(context: AuditContext) -> dict[str, float]:
 def _count_labels(context: AuditContext) -> dict[str, int]:
     """Return the number of radiographs of each label of the split; of several findings, of those that have each."""
     if context.is_multi_label:
-        present = (context.record_targets[1] >= 0.5).sum(0)
+        present = findings.is_present(context.record_targets[1]).sum(0)
         return {name: int(count) for name, count in zip(context.classes, present, strict=True)}
     return dict(sorted(Counter(row["label"] for row in context.rows).items()))
 

@@ -16,9 +16,8 @@ from cxrjax.metrics import classification, confidence, operating_points, subgrou
 from cxrjax.metrics.calibration import prepare_calibration
 from cxrjax.metrics.temperature import apply_temperature
 
-MIN_CASES = (
-    10  # radiographs of a class, or of all others, in a collection, below which nothing is said of it; our choice
-)
+# Radiographs of a class, or of all others, in a collection, below which nothing is said of it; our choice.
+MIN_CASES = 10
 
 
 class CombinedRows(NamedTuple):

@@ -23,6 +23,7 @@ POSITIVE = 1.0
 NEGATIVE = 0.0
 UNCERTAIN = -1.0
 UNKNOWN = float("nan")
+PRESENT = 0.5  # soft label from which on a finding is present: half of the readers saw it
 NO_FINDING = "no finding"  # label of a radiograph without a positive finding
 SEPARATOR = "|"  # between the positive findings of a label, as in NIH ChestX-ray14
 
@@ -69,7 +70,7 @@ def format_label(findings: Findings) -> str:
     Returns:
         The names with a value of at least 0.5, in their order; NO_FINDING if none has, and "" if nothing is known.
     """
-    positive = [name for name, value in findings.items() if value >= 0.5]
+    positive = [name for name, value in findings.items() if value >= PRESENT]
     if positive:
         return SEPARATOR.join(positive)
     return NO_FINDING if findings else ""
@@ -115,6 +116,16 @@ def from_targets(targets: Float32[np.ndarray, "k"], classes: Sequence[str]) -> d
 def is_known(targets: Float32[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
     """Return where targets are certain: neither unknown nor uncertain."""
     return targets >= 0  # False for NaN
+
+
+def is_present(targets: Float32[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
+    """Return where findings are known to be present."""
+    return targets >= PRESENT  # False for NaN
+
+
+def is_absent(targets: Float32[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
+    """Return where findings are known to be absent."""
+    return is_known(targets) & ~is_present(targets)
 
 
 def _merge(values: Sequence[float]) -> float:

@@ -8,8 +8,6 @@ from jaxtyping import Bool, Float, Int
 
 from cxrjax.io import findings, predictions_csv
 
-_PRESENT = 0.5  # soft label from which on a finding is present: half of the readers saw it
-
 
 class FindingArrays(NamedTuple):
     """Truth and predictions of n radiographs with k findings."""
@@ -56,7 +54,7 @@ def collect(rows: Sequence[Mapping]) -> FindingArrays:
     called = [findings.from_label(row["prediction"]) for row in rows]
     return FindingArrays(
         findings=tuple(names),
-        positive=targets >= _PRESENT,
+        positive=findings.is_present(targets),
         known=findings.is_known(targets),
         uncertain=targets == findings.UNCERTAIN,
         called=np.array([[name in found for name in names] for found in called], bool).reshape(-1, len(names)),
@@ -75,7 +73,7 @@ def list_errors(row: Mapping) -> list[str]:
     wrong = []
     for name in names:
         target = row[predictions_csv.TARGET_PREFIX + name]
-        if findings.is_known(np.asarray(target)) and (target >= _PRESENT) != (name in called):
+        if findings.is_known(np.asarray(target)) and (target >= findings.PRESENT) != (name in called):
             wrong.append(name)
     return sorted(wrong, key=lambda name: -error(row, name))
 
@@ -103,7 +101,7 @@ def count_by_source(
     counts: dict[str, dict[str, list[int]]] = {}
     for source in sorted(set(sources)):
         rows = source_names == source
-        present = (targets[rows] >= _PRESENT).sum(0)
-        absent = findings.is_known(targets[rows]).sum(0) - present
+        present = findings.is_present(targets[rows]).sum(0)
+        absent = findings.is_absent(targets[rows]).sum(0)
         counts[source] = {name: [int(absent[k]), int(present[k])] for k, name in enumerate(names)}
     return counts

@@ -91,8 +91,8 @@ def _read_findings(config: Config, split: str) -> tuple[str, ...]:
     negative: set[str] = set()
     for label, known_findings in zip(columns["label"], columns["findings"], strict=True):
         values = findings.from_label(label) if known_findings is None else known_findings
-        positive |= {name for name, value in values.items() if value >= 0.5}
-        negative |= {name for name, value in values.items() if 0 <= value < 0.5}
+        positive |= {name for name, value in values.items() if value >= findings.PRESENT}
+        negative |= {name for name, value in values.items() if 0 <= value < findings.PRESENT}
     if columns["findings"][0] is None:  # what a label does not name is negative
         rows = [findings.from_label(label) for label in columns["label"] if label]
         negative = {name for name in positive if any(name not in row for row in rows)}

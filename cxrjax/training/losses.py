@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Int, Integer
 
 from cxrjax.data import batch
+from cxrjax.io import findings
 from cxrjax.ops import lung_masks
 from cxrjax.runtime.arrays import AnyArray
 
@@ -136,16 +137,12 @@ def weigh_classes(
     Raises:
         ValueError: `class_weights` is neither of these, or it is "inverse" and a class has no radiograph.
     """
-    if not len(class_weights):
-        return jnp.ones(count)
     if tuple(class_weights) == ("inverse",):
         counts = np.bincount(labels, minlength=count)
         if not counts.all():
             raise ValueError("training.class_weights=('inverse',) needs a training radiograph of every class")
         return jnp.asarray(len(labels) / (count * counts), jnp.float32)
-    if len(class_weights) != count or any(isinstance(weight, str) for weight in class_weights):
-        raise ValueError(f"training.class_weights={tuple(class_weights)!r} is not (), ('inverse',) or {count} numbers")
-    return jnp.asarray(class_weights, jnp.float32)
+    return _given_weights(class_weights, count)
 
 
 def binary_cross_entropy(
@@ -193,18 +190,26 @@ def weigh_findings(
     Raises:
         ValueError: `class_weights` is neither of these, or it is "inverse" and a finding is never positive.
     """
-    if not len(class_weights):
-        return jnp.ones(len(names))
     if tuple(class_weights) == ("inverse",):
-        positive = (targets >= 0.5).sum(0)
-        negative = ((targets >= 0) & (targets < 0.5)).sum(0)
+        positive = findings.is_present(targets).sum(0)
+        negative = findings.is_absent(targets).sum(0)
         if not positive.all():
             name = names[int(np.flatnonzero(positive == 0)[0])]
             raise ValueError(f"training.class_weights=('inverse',) needs a training radiograph with {name}")
         return jnp.asarray(negative / positive, jnp.float32)
-    if len(class_weights) != len(names) or any(isinstance(weight, str) for weight in class_weights):
-        problem = f"is not (), ('inverse',) or {len(names)} numbers"
-        raise ValueError(f"training.class_weights={tuple(class_weights)!r} {problem}")
+    return _given_weights(class_weights, len(names))
+
+
+def _given_weights(class_weights: Sequence[float | str], count: int) -> Float32[Array, "{count}"]:
+    """Return the weights that are given as numbers, ones for ().
+
+    Raises:
+        ValueError: they are not that many numbers.
+    """
+    if not len(class_weights):
+        return jnp.ones(count)
+    if len(class_weights) != count or any(isinstance(weight, str) for weight in class_weights):
+        raise ValueError(f"training.class_weights={tuple(class_weights)!r} is not (), ('inverse',) or {count} numbers")
     return jnp.asarray(class_weights, jnp.float32)
 
 

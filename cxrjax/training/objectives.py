@@ -140,7 +140,7 @@ def _learn_findings(config: Config, targets: np.ndarray) -> Objective:
         ]
         return ValidationScores(finding_metrics(labels, probabilities, called), truth, predictions)
 
-    return Objective(resolved >= 0.5, loss, _check_finding_metric, score)
+    return Objective(findings.is_present(resolved), loss, _check_finding_metric, score)
 
 
 def finding_metrics(
@@ -159,8 +159,8 @@ def finding_metrics(
         known entries in nats; NaN where there are none.
     """
     known = findings.is_known(targets)
-    positive = known & (targets >= 0.5)
-    negative = known & ~positive
+    positive = findings.is_present(targets)
+    negative = findings.is_absent(targets)
     scores = []
     for k in np.flatnonzero(positive.any(0) & negative.any(0)):
         rows = known[:, k]
@@ -184,14 +184,14 @@ def finding_metrics(
 
 def _check_findings(config: Config, targets: np.ndarray) -> None:
     """Check that every finding is positive in some training radiographs and negative in others."""
-    for k, name in enumerate(config.classifier.classes):
-        for is_there, word in ((targets[:, k] >= 0.5, "positive"), (findings.is_known(targets)[:, k], "known")):
+    for name, values in zip(config.classifier.classes, targets.T, strict=True):
+        for is_there, word in ((findings.is_present(values), "positive"), (findings.is_known(values), "known")):
             if not is_there.any():
                 raise DatasetError(
                     f"{config.data.dir}: the finding {name!r} is {word} in no radiograph of {config.data.train}; leave "
                     "it out of classifier.classes"
                 )
-        if (targets[:, k] >= 0.5)[findings.is_known(targets)[:, k]].all():
+        if not findings.is_absent(values).any():
             raise DatasetError(
                 f"{config.data.dir}: the finding {name!r} is negative in no radiograph of {config.data.train}, so that "
                 "there is nothing to tell it from; leave it out of classifier.classes"
@@ -201,14 +201,13 @@ def _check_findings(config: Config, targets: np.ndarray) -> None:
 def _check_finding_metric(metric: str, split: str, targets: np.ndarray, has_lungs: np.ndarray, setting: str) -> None:
     """Check that a metric is defined in validation; see `check_metric`."""
     model_selection.check_name(setting, metric, FINDING_METRICS)
-    known = findings.is_known(targets)
-    positive = known & (targets >= 0.5)
-    if metric.startswith("macro_") and not (positive.any(0) & (known & ~positive).any(0)).any():
+    has_both = findings.is_present(targets).any(0) & findings.is_absent(targets).any(0)
+    if metric.startswith("macro_") and not has_both.any():
         raise ValueError(
             f"{setting}={metric} is no number in {split}, where no finding is positive in some radiographs and "
             "negative in others; choose another metric, or another data.validation"
         )
-    if metric == "loss" and not known[has_lungs].any():
+    if metric == "loss" and not findings.is_known(targets[has_lungs]).any():
         raise ValueError(
             f"{setting}=loss is no number in {split}, where nothing is known of any radiograph with lungs; choose "
             "another metric, or another data.validation"
