@@ -215,13 +215,13 @@ def check_own_dataset(request: Request) -> None:
 
 def check_serve_packages(request: Request) -> None:
     """Raise a ValueError if a package that --mode=serve needs is not installed."""
-    require_packages("serve", _SERVE_PACKAGES, "serve")
+    require_packages("--mode=serve", _SERVE_PACKAGES, "serve")
 
 
-def require_packages(mode: str, names: Sequence[str], extra: str) -> None:
-    """Raise a ValueError if a package that a mode needs is not installed."""
+def require_packages(flag: str, names: Sequence[str], extra: str) -> None:
+    """Raise a ValueError if a package that a flag needs is not installed."""
     if missing := [name for name in names if find_spec(name) is None]:
-        raise ValueError(f"--mode={mode} needs {' and '.join(missing)}: pip install 'cxrjax[{extra}]'")
+        raise ValueError(f"{flag} needs {' and '.join(missing)}: pip install 'cxrjax[{extra}]'")
 
 
 def check_prediction(request: Request) -> None:
@@ -231,8 +231,8 @@ def check_prediction(request: Request) -> None:
         DamagedFileError: the config of the run is damaged.
     """
     _check_output_folder(request)
-    if "dicom" in request.save and find_spec("highdicom") is None:
-        raise ValueError("--save=dicom needs highdicom: pip install 'cxrjax[dicom]'")
+    if "dicom" in request.save:
+        require_packages("--save=dicom", ("highdicom",), "dicom")
     if request.label is None and not request.reject_ood:
         return
     facts = model_facts.read(request.workdir, request.model)

@@ -252,16 +252,11 @@ class _FilePredictor:
     def _save(self, prediction: cx.Prediction, source: Path) -> dict[str, str]:
         """Write the files of a prediction: their names by column; or the status and the reason why that failed."""
         names: dict[str, str] = {}
-        objects: dict[str, bytes] | None = None  # DICOM files, which are made at once
+        encoder = prediction_files.FileEncoder(prediction, source, deidentify=self._deidentify)
         for file in self._saved:
             suffix = saved_files.SUFFIXES[file]
             try:
-                if file in saved_files.KINDS["dicom"]:
-                    if objects is None:
-                        objects = prediction_files.encode_dicom(prediction, source, deidentify=self._deidentify)
-                    content = objects.get(file)
-                else:
-                    content = prediction_files.encode(prediction, file)
+                content = encoder.encode(file)
                 if content is None:
                     self._written.remove(prediction.path, [suffix])
                 else:

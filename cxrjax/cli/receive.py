@@ -32,7 +32,7 @@ def check_flags(request: Request) -> None:
 
 def check_packages(request: Request) -> None:
     """Raise a ValueError if a package that --mode=receive needs is not installed."""
-    commands.require_packages(_MODE, _PACKAGES, "dicom")
+    commands.require_packages(f"--mode={_MODE}", _PACKAGES, "dicom")
 
 
 def receive_radiographs(request: Request) -> None:

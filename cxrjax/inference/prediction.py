@@ -192,11 +192,10 @@ class Prediction:
         """
         Path(folder).mkdir(parents=True, exist_ok=True)
         stem = name or Path(self.path).name or "radiograph"
+        encoder = prediction_files.FileEncoder(self, Path(self.path))
+        contents = {file: encoder.encode(file) for file in saved_files.list_files(kinds)}
         paths = []
-        objects = prediction_files.encode_dicom(self, Path(self.path)) if "dicom" in kinds else {}
-        for file in saved_files.list_files(kinds):
-            is_dicom = file in saved_files.KINDS["dicom"]
-            content = objects.get(file) if is_dicom else prediction_files.encode(self, file)
+        for file, content in contents.items():
             if content is not None:
                 paths.append(Path(folder, stem + saved_files.SUFFIXES[file]))
                 atomic_files.atomic_write(paths[-1], content)

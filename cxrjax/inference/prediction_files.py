@@ -1,8 +1,9 @@
-"""Files of a prediction, as bytes: pure functions, which threads may run. `Prediction.save` writes them."""
+"""Files of a prediction, as bytes, which threads may encode. `Prediction.save` writes them."""
 
 import io
 import json
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,38 +21,56 @@ if TYPE_CHECKING:
     from cxrjax.inference.prediction import Prediction
 
 
+class FileEncoder:
+    """Encodes any file of a prediction; the DICOM objects are made together, for the first of them."""
+
+    def __init__(self, prediction: "Prediction", source: Path, *, deidentify: bool = False):
+        """Initialize.
+
+        Args:
+            prediction: the prediction.
+            source: the file of its radiograph.
+            deidentify: see `cxrjax.dicom.build_results`.
+        """
+        self._prediction = prediction
+        self._source = source
+        self._deidentify = deidentify
+
+    def encode(self, name: str) -> bytes | None:
+        """Encode a file.
+
+        Args:
+            name: of `saved_files.SUFFIXES`.
+
+        Returns:
+            The content; None if there is none: see `encode`, and no DICOM object of a radiograph that is not a DICOM
+            file, or without a label map no Segmentation.
+
+        Raises:
+            DicomResultError: see `cxrjax.dicom.build_results`.
+        """
+        return self._dicom_objects.get(name) if name in _DICOM_FILES.values() else encode(self._prediction, name)
+
+    @cached_property
+    def _dicom_objects(self) -> dict[str, bytes]:
+        if not dicom_elements.is_dicom(self._source):
+            return {}
+        results = dicom.build_results(self._prediction, self._source, deidentify=self._deidentify)
+        return {_DICOM_FILES[result.Modality]: dicom.encode(result) for result in results}
+
+
 def encode(prediction: "Prediction", name: str) -> bytes | None:
     """Encode a file of a prediction.
 
     Args:
         prediction: the prediction.
-        name: of `saved_files.SUFFIXES`.
+        name: of `saved_files.SUFFIXES`, but of no DICOM object.
 
     Returns:
         The content; None if there is none: a run that trained a segmenter predicts no map and no embedding, a run
         without a segmenter no mask, and without lungs there is neither map nor embedding.
     """
     return _ENCODERS[name](prediction)
-
-
-def encode_dicom(prediction: "Prediction", source: Path, *, deidentify: bool = False) -> dict[str, bytes]:
-    """Encode the DICOM objects of a prediction.
-
-    Args:
-        prediction: the prediction.
-        source: the file of its radiograph.
-        deidentify: see `cxrjax.dicom.build_results`.
-
-    Returns:
-        The content of files by the name of `saved_files.SUFFIXES`; {} if the radiograph is not a DICOM file.
-
-    Raises:
-        DicomResultError: see `cxrjax.dicom.build_results`.
-    """
-    if not dicom_elements.is_dicom(source):
-        return {}
-    results = dicom.build_results(prediction, source, deidentify=deidentify)
-    return {_DICOM_FILES[result.Modality]: dicom.encode(result) for result in results}
 
 
 def encode_label_map(labels: NDArray[np.uint8]) -> bytes:
