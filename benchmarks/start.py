@@ -9,6 +9,7 @@ and the saliency map, and write nothing.
 """
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -30,29 +31,43 @@ class Start(NamedTuple):
 
     seconds: float
     peak: float  # megabytes
+    cpu: float  # seconds of processor time, of all its processes
 
 
-def run_command(command: Sequence[str]) -> Start:
-    """Run a command.
+def run_command(command: Sequence[str], folder: Path = ROOT, status: int = 0) -> Start:
+    """Run a command in a folder.
 
     Raises:
-        ChildProcessError: the command failed.
+        ChildProcessError: it ended with another status.
     """
     begin = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    _, wait_status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(wait_status)
+    if process.returncode != status:
         raise ChildProcessError(f"{' '.join(command)}: ended with {process.returncode}")
-    return Start(time.perf_counter() - begin, usage.ru_maxrss / 1024)
+    return Start(time.perf_counter() - begin, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
+
+
+def run_competitor(start: Callable[[], Competitor], stage: str, turns: int = 1) -> Start:
+    """Run a competitor from its start to the end of a stage's first turns."""
+    begin = time.perf_counter()
+    begin_cpu = _cpu_of_ended_children()
+    with start() as competitor:
+        for _ in range(turns):
+            competitor.run_once(stage)
+        seconds = time.perf_counter() - begin
+    return Start(seconds, competitor.peak, _cpu_of_ended_children() - begin_cpu)
 
 
 def run_peer(python: str, settings: Mapping[str, Any]) -> Start:
     """Run PyTorch from its start to its first prediction."""
-    begin = time.perf_counter()
-    with Competitor("PyTorch", python, "pytorch", "first vote", settings) as torch:
-        torch.run_once(WHOLE)
-        return Start(time.perf_counter() - begin, torch.peak)
+    return run_competitor(partial(Competitor, "PyTorch", python, "pytorch", "first vote", settings), WHOLE)
+
+
+def _cpu_of_ended_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def interleave_starts(starts: Mapping[str, Callable[[], Start]], rounds: int) -> dict[str, list[Start]]:
@@ -64,36 +79,51 @@ def interleave_starts(starts: Mapping[str, Callable[[], Start]], rounds: int) ->
     return costs
 
 
+def median_start(starts: Sequence[Start]) -> Start:
+    """Return the median of each cost."""
+    return Start(*map(median, zip(*starts, strict=True)))
+
+
+def write_runs(folder: str, votes: int) -> dict[str, Any]:
+    """Write the runs to a folder, and return what the peers need of their config."""
+    with start_ours("runs", folder=folder, changes={"patches.count": votes}):
+        config = run_dir.load_config(Path(folder) / "classifier")
+    sizes = {"size": config.image.size, "patch": config.patches.size, "narrow": config.segmenter.size}
+    return {"folder": folder, "votes": votes, "chunk": 20} | sizes
+
+
+def predict(folder: str, source: Path | str, cache: Path | str) -> list[str]:
+    """Return the command that applies the runs of a folder to a file or to a folder of files."""
+    ours = [sys.executable, "-m", "cxrjax.main", f"--workdir={folder}/classifier", "--mode=predict"]
+    return [*ours, f"--input={source}", f"--output={folder}/output", f"--compilation_cache_dir={cache}"]
+
+
 def main() -> None:
     more = {"radiograph": {"required": True, "type": Path, "help": "a frontal chest radiograph, PNG or JPEG"}}
     options = parse(__doc__, more)
     votes = 10 if options.quick else 100
     rounds = 1 if options.quick else options.rounds
     with tempfile.TemporaryDirectory() as place:
-        with start_ours("runs", folder=place, changes={"patches.count": votes}):
-            config = run_dir.load_config(Path(place) / "classifier")
-        picture = str(options.radiograph.resolve())
+        settings = write_runs(place, votes)
+        radiograph = options.radiograph.resolve()
         cache = Path(place) / "compiled"
-        ours = [sys.executable, "-m", "cxrjax.main", f"--workdir={place}/classifier", "--mode=predict"]
-        ours += [f"--input={picture}", f"--output={place}/output"]
-        cached = [*ours, f"--compilation_cache_dir={cache}"]
         starts = {
-            "cxrjax, imports alone": partial(run_command, [sys.executable, "-c", "from cxrjax import predict"]),
-            "cxrjax, no cache": partial(run_command, [*ours, "--compilation_cache_dir="]),
-            "cxrjax, cache filled": partial(run_command, cached),
+            "cxrjax, imports alone": partial(
+                run_command, [sys.executable, "-c", "from cxrjax.cli import predict_files"]
+            ),
+            "cxrjax, no cache": partial(run_command, predict(place, radiograph, "")),
+            "cxrjax, cache filled": partial(run_command, predict(place, radiograph, cache)),
         }
-        settings = {"folder": place, "picture": picture, "votes": votes, "chunk": 20, "size": config.image.size}
-        settings |= {"patch": config.patches.size, "narrow": config.segmenter.size}
         for name, compiled in peer_forms(options).items():
-            starts[name] = partial(run_peer, options.torch_python, settings | {"compiled": compiled})
-        filling = [run_command(cached)]
+            forms = {"picture": str(radiograph), "compiled": compiled}
+            starts[name] = partial(run_peer, options.torch_python, settings | forms)
+        filling = [run_command(predict(place, radiograph, cache))]
         costs = {"cxrjax, empty cache": filling} | interleave_starts(starts, rounds)
         size = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
-    rows = [
-        [name, f"{median(start.seconds for start in runs):.1f}", f"{median(start.peak for start in runs):.0f}"]
-        for name, runs in costs.items()
-    ]
-    print(f"\nStart to first result, N = {votes}\n\n" + write_table(["", "s, median", "peak memory, MB"], rows))
+    medians = {name: median_start(runs) for name, runs in costs.items()}
+    rows = [[name, f"{cost.seconds:.1f}", f"{cost.cpu:.1f}", f"{cost.peak:.0f}"] for name, cost in medians.items()]
+    print(f"\nStart to first result, N = {votes}\n")
+    print(write_table(["", "s, median", "CPU s", "peak memory, MB"], rows))
     print(f"\nThe filled cache holds {size / 1e6:.1f} MB.")
     records = {name: [start._asdict() for start in runs] for name, runs in costs.items()}
     save(options.json, "Start", {"machine": describe_machine(), "starts": records, "cache_bytes": size})

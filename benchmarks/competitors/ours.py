@@ -114,8 +114,9 @@ def segment_batches(batches: list[int]) -> Work:
     return Work(_wait(stages) | _product(), _facts())
 
 
-def train_classifier(size: int = 1024) -> Work:
-    """A step on 16 crops of 224², drawn and augmented in it: ResNet18."""
+def train_classifier(size: int = 1024, cache: str = "") -> Work:
+    """A step on 16 crops of 224², drawn and augmented in it: ResNet18; its program comes from a cache, if any."""
+    cx.enable_compilation_cache(cache)
     return Work(_steps(lay_out_classifier({}, size)), _facts())
 
 
@@ -154,8 +155,9 @@ def train_stored(folder: str, stored: str, changes: dict[str, Any]) -> Work:
     return Work({f"{STEPS} steps": _walk(training, STEPS)}, _facts())
 
 
-def train_segmenter(size: int = 256) -> Work:
-    """A step on 2 radiographs of 256²: FC-DenseNet103."""
+def train_segmenter(size: int = 256, cache: str = "") -> Work:
+    """A step on 2 radiographs of 256²: FC-DenseNet103; its program comes from a cache, if any."""
+    cx.enable_compilation_cache(cache)
     return Work(_steps(lay_out_segmenter({}, size)), _facts())
 
 
