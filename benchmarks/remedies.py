@@ -45,11 +45,17 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "group_dro": {"remedy.loss": "group_dro", "remedy.dro_step_size": 0.1, "optimizer.weight_decay": 1e-2},
     "appearance": {"remedy.appearance": 0.5},
     "surroundings": {"remedy.surroundings": 1.0, "segmenter.workdir": "lungs"},
+    "spectrum": {"remedy.spectrum": 1.0},
+    "balance+spectrum": {"remedy.balance": True, "remedy.spectrum": 1.0},
+    "balance+mix_sources": {"remedy.balance": True, "remedy.mix_sources": 0.5},
     "adversary": {"remedy.adversary": 0.3},
     "balance+adversary": {"remedy.balance": True, "remedy.adversary": 0.3},
     "balance+distance_correlation": {"remedy.balance": True, "remedy.distance_correlation": 1.0},
     "single_class_weight": {"remedy.single_class_weight": 0.0},
     "worst_group": {"training.metric": "worst_group"},
+    "balance+surroundings": {"remedy.balance": True, "remedy.surroundings": 1.0, "segmenter.workdir": "lungs"},
+    "mask_lungs": {"patches.mask_lungs": True, "segmenter.workdir": "lungs"},
+    "lung_box": {"patches.mode": "lung_bbox", "segmenter.workdir": "lungs"},
     "last_layer": {},  # of a training without a remedy, trained again on the training split
 }
 QUICK_REMEDIES = ("none", "balance", "bias_balanced", "group_dro", "balance+adversary", "last_layer")
@@ -109,20 +115,26 @@ def list_cells(quick: bool) -> Iterator[Cell]:
 def run(cell: Cell, out: Path) -> dict[str, Any]:
     """Train one classifier, and return its scores; {"refused": reason} where the tool refuses the training."""
     data = _prepare_data(cell, out)
-    workdir = out / "run"
-    shutil.rmtree(workdir, ignore_errors=True)
     start = time.process_time()
+    # A last layer is trained again on the features of the training without a remedy.
+    trained = cell._replace(remedy="none") if cell.remedy == "last_layer" else cell
+    workdir = out / "runs" / trained.name
     try:
-        trainer.train(freeze(_config(cell, data)), workdir)
+        if not (workdir / "done").exists():
+            shutil.rmtree(workdir, ignore_errors=True)
+            trainer.train(freeze(_config(trained, data)), workdir)
+            (workdir / "done").touch()
         if cell.remedy == "last_layer":
-            target = out / "retrained"
+            target = out / "runs" / cell.name
             shutil.rmtree(target, ignore_errors=True)
             last_layer.retrain_last_layer(workdir, target, split="train")
             workdir = target
     except (ValueError, RunError) as error:
         return {"refused": str(error).removeprefix(f"{workdir}: ")}
     counts = provenance.load_label_counts(workdir) or {}
-    scores = {split: _score(workdir, data, split, counts) for split in ("test", BROKEN)}
+    scores = {split: _score(cell, out, workdir, data, split, counts) for split in ("test", BROKEN)}
+    if cell.remedy != "none":
+        shutil.rmtree(workdir)
     return {**scores, "cpu_seconds": time.process_time() - start}
 
 
@@ -131,7 +143,7 @@ def _prepare_data(cell: Cell, out: Path) -> Path:
     name = f"{cell.feature}_{round(100 * cell.strength)}"
     if not (out / "data" / name).exists():
         planted = f"--planted={cell.feature}={cell.strength:g}"
-        arguments = ["phantom", planted, "--count=80", "--broken=40", f"--size={SIZE}", "--split_ratios=0.6,0.1,0.3"]
+        arguments = ["phantom", planted, "--count=250", "--broken=100", f"--size={SIZE}", "--split_ratios=0.4,0.1,0.5"]
         if prepare([*arguments, f"--name={name}", f"--out={out / 'data'}", "--duplicates=off"]):
             raise SystemExit(f"{out / 'data' / name}: the phantoms could not be drawn")
     return out / "data" / name
@@ -150,7 +162,7 @@ def _config(cell: Cell, data: Path) -> Any:
     config.patches.mode = "global"
     config.patches.mask_lungs = False
     config.patches.size = SIZE
-    config.training.epochs = 12
+    config.training.epochs = 8
     config.training.batch_size = 32
     config.training.learning_rate = 2e-3
     config.training.schedule = "cosine"
@@ -167,7 +179,7 @@ def _config(cell: Cell, data: Path) -> Any:
     return config
 
 
-def _score(workdir: Path, data: Path, split: str, counts: dict[str, dict[str, int]]) -> dict[str, float | None]:
+def _score(cell: Cell, out: Path, workdir: Path, data: Path, split: str, counts: dict[str, dict[str, int]]) -> dict[str, float | None]:
     """Return the area under the ROC curve of the planted class against all others, of the network and of the source."""
     predictor = load_predictor(workdir, use_ood_detector=False)
     radiographs = dataset.load(
@@ -182,6 +194,8 @@ def _score(workdir: Path, data: Path, split: str, counts: dict[str, dict[str, in
     index = LABELS.index(PLANTED_LABEL)
     scores = np.array([result.probabilities[index] for result in predictor.predict(radiographs.images)])
     positive = np.array(radiographs.labels) == PLANTED_LABEL
+    (out / "predictions").mkdir(exist_ok=True)
+    np.savez(out / "predictions" / f"{cell.name}-{split}.npz", scores=scores, labels=np.array(radiographs.labels), sources=np.array(radiographs.sources))
     by_source = baselines.source_probabilities(counts, radiographs.sources, LABELS)[:, index]
     network = simple.bootstrap_ci(simple.auroc, positive, scores, num_resamples=500)
     same_source = np.array(radiographs.sources) == "phantom"

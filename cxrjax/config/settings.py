@@ -218,12 +218,18 @@ class RemedyConfig:
     """Remedies against shortcuts by the source of a radiograph, for classifiers; cxrjax/training/remedies."""
 
     balance: bool = False  # draw each class of each source equally often, by chance; Idrissi 2022
+    # draw the classes so that they are alike in "age", "sex", "view", several or none; Iacus 2012
+    match: Annotated[tuple[str, ...], Length(0, 3)] = ()
     # of the chance to be drawn, for radiographs whose source has one class alone; 0 leaves them out; ours
     single_class_weight: Fraction = 1.0
     # probability of each random change of gray levels, sharpness, resolution and JPEG quality; Zhang 2020
     appearance: Fraction = 0.0
     # probability that all outside the lungs' box is taken from another radiograph of the batch; Xiao 2021
     surroundings: Fraction = 0.0
+    # probability that the amplitude spectrum is mixed with that of another radiograph of the batch; Xu 2021
+    spectrum: Fraction = 0.0
+    # probability that a radiograph is mixed with one of the same class from another source; Yao 2022
+    mix_sources: Fraction = 0.0
     # "group_dro": of the worst (source, class) groups; "bias_balanced": beyond the source; Sagawa 2020, Luo 2022
     loss: Literal["none", "group_dro", "bias_balanced"] = "none"
     dro_step_size: Factor = 0.01  # of the weights of the groups; Sagawa 2020

@@ -151,6 +151,21 @@ class RadiographDataset:
         return self._columns["label"]
 
     @property
+    def views(self) -> list[str]:
+        """Projections of all radiographs, see `RadiographBatch`; read as `paths`."""
+        return self._columns["view"]
+
+    @property
+    def sexes(self) -> list[str]:
+        """Sexes of all patients, see `RadiographBatch`; read as `paths`."""
+        return self._columns["sex"]
+
+    @property
+    def ages(self) -> np.ndarray:
+        """Ages of all patients in years, float32 [n], NaN where unknown; read as `paths`."""
+        return np.array(self._columns["age"], np.float32)
+
+    @property
     def findings(self) -> list[dict[str, float]] | None:
         """Findings of all radiographs, see `RadiographBatch`; read as `paths`."""
         return None if self._columns["findings"][0] is None else self._columns["findings"]
@@ -162,7 +177,7 @@ class RadiographDataset:
 
     @cached_property
     def _columns(self) -> dict[str, list[Any]]:
-        names = ("path", "source", "label", "mask_kind", "findings")
+        names = ("path", "source", "label", "view", "sex", "age", "mask_kind", "findings")
         return tfds_store.load_columns(self._directory, self._split, *names, label_map=self._label_map)
 
     def _decode(self, row: int) -> tuple[dict[str, Any], radiograph.Radiograph]:

@@ -51,7 +51,7 @@ def build(
         raise dataset.DatasetError(f"{config.data.dir}: the segmenter found no lungs in any training radiograph")
     labels = train_data.labels[rows]
     objective = objectives.choose(config, labels)
-    remedies = hooks.build(config, classifier, [train.sources[row] for row in rows], labels, objective.loss)
+    remedies = hooks.build(config, classifier, train, rows, labels, objective.loss)
 
     def init(key: Array) -> Mapping[str, Any]:
         return from_config.init(classifier, key)
@@ -75,7 +75,7 @@ def build(
         keys = jax.random.split(key, len(batch["labels"]) + 1)
         flags = (batch["augmented"],) if "augmented" in batch else ()
         x = jax.vmap(sample_patch)(keys[:-1], batch["images"], batch["lungs"], *flags)
-        x = remedies.change_patches(x, key)
+        x = remedies.change_patches(x, batch, key)
         network_params = variables["params"]
         variables, x = inputs.prepare(classifier, variables, x)
         (logits, features), updates = classifier.module.apply(

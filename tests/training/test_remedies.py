@@ -1,6 +1,7 @@
 """Each remedy does what its paper says, by numbers worked out by hand or by another implementation."""
 
 import io
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,10 @@ from cxrjax.training.remedies import (
     group_dro,
     hooks,
     last_layer,
+    matching,
+    mixed_sources,
     sampling,
+    spectrum,
     surroundings,
     worst_group,
 )
@@ -179,6 +183,56 @@ def test_surroundings_are_those_of_another_radiograph_and_the_box_of_the_lungs_s
     assert sorted(int(one[0, 0]) for one in swapped[:2]) != [10, 20]
     np.testing.assert_array_equal(swapped[2], images[2])
     np.testing.assert_array_equal(surroundings.swap(jax.random.key(2), images, lungs, 0.0), images)
+
+
+def test_the_phase_of_a_mixed_spectrum_stays_and_its_amplitude_lies_between_those_of_both():
+    images = 0.5 + 0.1 * jax.random.uniform(jax.random.key(1), (4, 8, 6), minval=-1, maxval=1)
+    mixed = spectrum.mix(jax.random.key(0), images, 1.0)
+    before = np.fft.fft2(images)
+    after = np.fft.fft2(mixed)
+    np.testing.assert_allclose(np.angle(after / before), 0, atol=1e-3)
+    donors = np.asarray(jax.random.permutation(jax.random.split(jax.random.key(0), 3)[0], 4))
+    assert (donors != np.arange(4)).any()
+    for image, donor in enumerate(donors):
+        gap = np.abs(before[donor]) - np.abs(before[image])
+        change = np.abs(after[image]) - np.abs(before[image])
+        fraction = (change * gap).sum() / max((gap**2).sum(), 1e-9)
+        assert 0 <= fraction <= 1
+        np.testing.assert_allclose(change, fraction * gap, atol=2e-4)
+    np.testing.assert_array_equal(spectrum.mix(jax.random.key(0), images, 0.0), images)
+
+
+def test_a_radiograph_is_mixed_with_its_class_from_another_source_alone():
+    images = jnp.array([0.0, 1.0, 0.25, 0.75])[:, None, None] * jnp.ones((1, 2, 2))
+    mixed = mixed_sources.mix(jax.random.key(0), images, jnp.array([0, 0, 0, 1]), jnp.array([0, 1, 0, 1]), 1.0)
+    assert ((mixed > 0) & (mixed < 1)).all()
+    assert mixed[0, 0, 0] == mixed[0, 1, 1] > 0  # with the second
+    assert 0.25 < mixed[2, 0, 0] < 1  # with the second too, the only one of its class from another source
+    np.testing.assert_array_equal(mixed[3], images[3])  # the only one of its class
+    np.testing.assert_array_equal(
+        mixed_sources.mix(jax.random.key(0), images, jnp.zeros(4, int), jnp.arange(4), 0.0), images
+    )
+
+
+def test_matched_classes_are_alike_in_every_stratum_and_incomplete_strata_are_left_out():
+    strata = ["a", "a", "a", "b", "b", "c"]
+    labels = np.array([0, 0, 1, 0, 1, 0])
+    weights = matching.sampling_weights(strata, labels, 2)
+    np.testing.assert_allclose(weights, [1.5, 1.5, 3, 2, 2, 0])
+    with pytest.raises(ValueError, match="no group of equal age, sex and view has radiographs of all classes"):
+        matching.sampling_weights(["a", "b"], np.array([0, 1]), 2)
+    matched = sampling.sampling_weights(
+        freeze(config_of(match=("age",))), index_sources(["a"] * 6, labels, 2), labels, strata
+    )
+    np.testing.assert_allclose(matched, weights / 10)
+
+
+def test_strata_are_groups_of_age_sex_and_view():
+    radiographs = SimpleNamespace(ages=np.array([1, 30, np.nan]), sexes=["M", "female", ""], views=["pa", "AP", "PA"])
+    assert matching.list_strata(radiographs, ("age", "sex", "view")) == ["0 M PA", "2 F AP", "  PA"]
+    assert matching.list_strata(radiographs, ("view",)) == ["PA", "AP", "PA"]
+    with pytest.raises(ValueError, match="remedy.match: 'height' is none of age, sex, view"):
+        matching.list_strata(radiographs, ("height",))
 
 
 def test_the_worst_recalls_are_those_of_the_worst_class_and_cell():

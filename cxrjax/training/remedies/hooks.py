@@ -4,7 +4,7 @@ Some remedies have variables of their own: the adversary its weights, group DRO 
 trained and saved with those of the network, under `KEY`, and left out wherever the network is used.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -15,6 +15,8 @@ import optax
 from jax import Array
 
 from cxrjax.config import Config
+from cxrjax.data.batch import RadiographBatch
+from cxrjax.data.dataset import RadiographDataset
 from cxrjax.models.spec import ModelSpec
 from cxrjax.training.remedies import (
     adversary,
@@ -22,7 +24,10 @@ from cxrjax.training.remedies import (
     bias_balanced,
     distance_correlation,
     group_dro,
+    matching,
+    mixed_sources,
     sampling,
+    spectrum,
     surroundings,
 )
 from cxrjax.training.remedies.sources import Sources, add_sources, index_sources
@@ -38,7 +43,7 @@ class Hooks(NamedTuple):
     variables: Mapping[str, Any]  # {"params", "batch_stats"} of the remedies; {} without
     add_columns: Callable[[Any], Any]  # data of a `Task` -> the same with the sources, where they are needed
     change_images: Callable[[Any, Array], Any]  # (batch, key of the step) -> batch
-    change_patches: Callable[[Array, Array], Array]  # (patches in 0..1 [n, …], key of the step) -> patches
+    change_patches: Callable[[Array, Any, Array], Array]  # (patches in 0..1 [n, …], batch, key of the step) -> patches
     forward: Callable[..., tuple[Array, Array | None]]  # (bound module, x, train) -> logits, pooled features or None
     # (remedies' variables, logits, features or None, batch) -> (loss, new "batch_stats" of the remedies)
     loss: Callable[[Mapping[str, Any], Array, Array | None, Any], tuple[Array, Any]]
@@ -47,7 +52,8 @@ class Hooks(NamedTuple):
 def build(
     config: Config,
     classifier: ModelSpec,
-    source_names: Sequence[str],
+    radiographs: RadiographBatch | RadiographDataset,
+    rows: np.ndarray,
     labels: np.ndarray,
     plain_loss: Callable[[Array, Array], Array],
 ) -> Hooks:
@@ -56,7 +62,8 @@ def build(
     Args:
         config: config of a classifier.
         classifier: its network.
-        source_names: source of each of the n training radiographs.
+        radiographs: the training radiographs; their images are not read.
+        rows: int [n], those of them that are trained on.
         labels: int [n], index of the class of each; float [n, k] of several findings.
         plain_loss: (logits, labels) -> loss of a batch without remedies.
 
@@ -67,10 +74,12 @@ def build(
     _check_targets(config)
     num_classes = len(config.classifier.classes)
     # Remedies that need a label of each radiograph are refused for several findings.
+    source_names = [radiographs.sources[row] for row in rows]
+    strata = matching.list_strata(radiographs, remedy.match) if remedy.match else []
     sources = index_sources(source_names, labels if labels.ndim == 1 else np.zeros(len(labels), int), num_classes)
     _check(config, sources)
     needs_features = bool(remedy.adversary or remedy.distance_correlation)
-    needs_sources = needs_features or remedy.loss != "none"
+    needs_sources = needs_features or remedy.loss != "none" or remedy.mix_sources > 0
     prior = bias_balanced.log_prior(sources.counts)
 
     def change_images(batch: Any, key: Array) -> Any:
@@ -80,11 +89,16 @@ def build(
         images = surroundings.swap(swap_key, batch["images"], batch["lungs"][0], remedy.surroundings)
         return batch | {"images": images}
 
-    def change_patches(patches: Array, key: Array) -> Array:
-        if not remedy.appearance:
-            return patches
-        keys = jax.random.split(jax.random.fold_in(key, _STREAM + 1), len(patches))
-        return jax.vmap(appearance.vary, (0, 0, None))(keys, patches, remedy.appearance)
+    def change_patches(patches: Array, batch: Any, key: Array) -> Array:
+        if remedy.appearance:
+            keys = jax.random.split(jax.random.fold_in(key, _STREAM + 1), len(patches))
+            patches = jax.vmap(appearance.vary, (0, 0, None))(keys, patches, remedy.appearance)
+        if remedy.spectrum:
+            patches = spectrum.mix(jax.random.fold_in(key, _STREAM + 2), patches, remedy.spectrum)
+        if remedy.mix_sources:
+            mix_key = jax.random.fold_in(key, _STREAM + 3)
+            patches = mixed_sources.mix(mix_key, patches, batch["labels"], batch["sources"], remedy.mix_sources)
+        return patches
 
     def loss(variables: Mapping[str, Any], logits: Array, features: Array | None, batch: Any) -> tuple[Array, Any]:
         batch_labels = batch["labels"]
@@ -114,7 +128,9 @@ def build(
         return value, new_stats
 
     return Hooks(
-        sampling_weights=sampling.sampling_weights(config, sources, labels),
+        sampling_weights=sampling.sampling_weights(
+            config, sources, labels, [strata[row] for row in rows] if strata else []
+        ),
         variables=_init_variables(config, classifier, sources),
         add_columns=(lambda data: add_sources(data, sources.ids)) if needs_sources else lambda data: data,
         change_images=change_images,
@@ -141,11 +157,12 @@ def split(variables: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
 def _check_targets(config: Config) -> None:
     """Check that remedies by source and label are not set for several findings per radiograph."""
     remedy = config.remedy
-    by_label = remedy.balance or remedy.single_class_weight < 1 or remedy.loss != "none"
+    by_label = remedy.balance or remedy.match or remedy.single_class_weight < 1 or remedy.loss != "none"
+    by_label = by_label or remedy.mix_sources
     if config.classifier.targets == "multi" and by_label:
         raise ValueError(
-            "remedy.balance, single_class_weight and loss need one label per radiograph, and classifier.targets is "
-            "multi; leave them out, or set classifier.targets=single"
+            "remedy.balance, match, single_class_weight, mix_sources and loss need one label per radiograph, and "
+            "classifier.targets is multi; leave them out, or set classifier.targets=single"
         )
 
 
@@ -162,11 +179,12 @@ def _check(config: Config, sources: Sources) -> None:
             "training.class_weights=()"
         )
     names = list(sources.names)
-    by_source = remedy.balance or remedy.adversary or remedy.distance_correlation or remedy.loss != "none"
+    by_source = remedy.balance or remedy.adversary or remedy.distance_correlation or remedy.mix_sources
+    by_source = by_source or remedy.loss != "none"
     if by_source and len(names) < 2:
         raise ValueError(
             f"a remedy by source is set, and all training radiographs are of one source, {names[0]!r}; leave "
-            "out remedy.balance, loss, adversary and distance_correlation, or add another source"
+            "out remedy.balance, loss, mix_sources, adversary and distance_correlation, or add another source"
         )
 
 
