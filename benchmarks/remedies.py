@@ -179,7 +179,9 @@ def _config(cell: Cell, data: Path) -> Any:
     return config
 
 
-def _score(cell: Cell, out: Path, workdir: Path, data: Path, split: str, counts: dict[str, dict[str, int]]) -> dict[str, float | None]:
+def _score(
+    cell: Cell, out: Path, workdir: Path, data: Path, split: str, counts: dict[str, dict[str, int]]
+) -> dict[str, float | None]:
     """Return the area under the ROC curve of the planted class against all others, of the network and of the source."""
     predictor = load_predictor(workdir, use_ood_detector=False)
     radiographs = dataset.load(
@@ -195,7 +197,12 @@ def _score(cell: Cell, out: Path, workdir: Path, data: Path, split: str, counts:
     scores = np.array([result.probabilities[index] for result in predictor.predict(radiographs.images)])
     positive = np.array(radiographs.labels) == PLANTED_LABEL
     (out / "predictions").mkdir(exist_ok=True)
-    np.savez(out / "predictions" / f"{cell.name}-{split}.npz", scores=scores, labels=np.array(radiographs.labels), sources=np.array(radiographs.sources))
+    np.savez(
+        out / "predictions" / f"{cell.name}-{split}.npz",
+        scores=scores,
+        labels=np.array(radiographs.labels),
+        sources=np.array(radiographs.sources),
+    )
     by_source = baselines.source_probabilities(counts, radiographs.sources, LABELS)[:, index]
     network = simple.bootstrap_ci(simple.auroc, positive, scores, num_resamples=500)
     same_source = np.array(radiographs.sources) == "phantom"
