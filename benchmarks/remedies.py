@@ -158,7 +158,7 @@ def _config(cell: Cell, data: Path) -> Any:
     config.classifier.channels = 1
     config.data.dir = str(data)
     config.image.size = SIZE
-    config.image.equalize = False
+    config.image.equalize = True  # as the shipped segmenter of `surroundings` needs
     config.patches.mode = "global"
     config.patches.mask_lungs = False
     config.patches.size = SIZE
@@ -189,7 +189,7 @@ def _score(
         split,
         size=SIZE,
         gamma=predictor.config.image.gamma,
-        equalize=False,
+        equalize=predictor.config.image.equalize,
         borders="uniform",
         num_threads=2,
     )
