@@ -36,6 +36,8 @@ from data_prep.phantom.planted import BROKEN, FEATURES, PLANTED_LABEL
 
 STRENGTHS = (0.95, 1.0, 0.8)
 NO_SHORTCUT = 0.5
+_DONE = "done"  # file in the folder of a training that has ended
+_NEEDS_LUNGS = {"remedy.surroundings", "patches.mask_lungs", "patches.mode"}  # settings that need a segmenter
 SIZE = 64  # pixels, side of the phantoms and of the network's input
 # Name -> settings under `config`.
 REMEDIES: dict[str, dict[str, Any]] = {
@@ -44,7 +46,7 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "bias_balanced": {"remedy.loss": "bias_balanced"},
     "group_dro": {"remedy.loss": "group_dro", "remedy.dro_step_size": 0.1, "optimizer.weight_decay": 1e-2},
     "appearance": {"remedy.appearance": 0.5},
-    "surroundings": {"remedy.surroundings": 1.0, "segmenter.workdir": "lungs"},
+    "surroundings": {"remedy.surroundings": 1.0},
     "spectrum": {"remedy.spectrum": 1.0},
     "balance+spectrum": {"remedy.balance": True, "remedy.spectrum": 1.0},
     "balance+mix_sources": {"remedy.balance": True, "remedy.mix_sources": 0.5},
@@ -53,9 +55,9 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "balance+distance_correlation": {"remedy.balance": True, "remedy.distance_correlation": 1.0},
     "single_class_weight": {"remedy.single_class_weight": 0.0},
     "worst_group": {"training.metric": "worst_group"},
-    "balance+surroundings": {"remedy.balance": True, "remedy.surroundings": 1.0, "segmenter.workdir": "lungs"},
-    "mask_lungs": {"patches.mask_lungs": True, "segmenter.workdir": "lungs"},
-    "lung_box": {"patches.mode": "lung_bbox", "segmenter.workdir": "lungs"},
+    "balance+surroundings": {"remedy.balance": True, "remedy.surroundings": 1.0},
+    "mask_lungs": {"patches.mask_lungs": True},
+    "lung_box": {"patches.mode": "lung_bbox"},
     "last_layer": {},  # of a training without a remedy, trained again on the training split
 }
 QUICK_REMEDIES = ("none", "balance", "bias_balanced", "group_dro", "balance+adversary", "last_layer")
@@ -120,10 +122,10 @@ def run(cell: Cell, out: Path) -> dict[str, Any]:
     trained = cell._replace(remedy="none") if cell.remedy == "last_layer" else cell
     workdir = out / "runs" / trained.name
     try:
-        if not (workdir / "done").exists():
+        if not (workdir / _DONE).exists():
             shutil.rmtree(workdir, ignore_errors=True)
-            trainer.train(freeze(_config(trained, data)), workdir)
-            (workdir / "done").touch()
+            trainer.train(freeze(_config(trained, data, out)), workdir)
+            (workdir / _DONE).touch()
         if cell.remedy == "last_layer":
             target = out / "runs" / cell.name
             shutil.rmtree(target, ignore_errors=True)
@@ -149,7 +151,33 @@ def _prepare_data(cell: Cell, out: Path) -> Path:
     return out / "data" / name
 
 
-def _config(cell: Cell, data: Path) -> Any:
+def _train_segmenter(out: Path) -> Path:
+    """Train a small segmenter on phantoms without a shortcut, unless it is there; return its run directory."""
+    workdir = out / "segmenter"
+    if (workdir / _DONE).exists():
+        return workdir
+    shutil.rmtree(workdir, ignore_errors=True)
+    config: Any = default_config()
+    config.task = "segment"
+    config.data.dir = str(_prepare_data(Cell(FEATURES[0], NO_SHORTCUT, "none", 0), out))
+    config.image.size = SIZE
+    config.image.equalize = False
+    config.segmenter.architecture = "fc_densenet29"
+    config.segmenter.size = SIZE
+    config.segmenter.dropout = 0.0
+    config.training.epochs = 2
+    config.training.batch_size = 8
+    config.training.learning_rate = 3e-3
+    config.training.schedule = "cosine"
+    config.training.metric = "jaccard"
+    config.tracking.trackers = ()
+    config.tracking.num_images = 0
+    trainer.train(freeze(config), workdir)
+    (workdir / _DONE).touch()
+    return workdir
+
+
+def _config(cell: Cell, data: Path, out: Path) -> Any:
     config: Any = default_config()
     config.task = "classify"
     config.seed = cell.seed
@@ -158,7 +186,7 @@ def _config(cell: Cell, data: Path) -> Any:
     config.classifier.channels = 1
     config.data.dir = str(data)
     config.image.size = SIZE
-    config.image.equalize = True  # as the shipped segmenter of `surroundings` needs
+    config.image.equalize = False
     config.patches.mode = "global"
     config.patches.mask_lungs = False
     config.patches.size = SIZE
@@ -173,7 +201,10 @@ def _config(cell: Cell, data: Path) -> Any:
     config.evaluation.batch_size = 32
     config.tracking.trackers = ()
     config.tracking.num_images = 0
-    for key, value in REMEDIES[cell.remedy].items():
+    settings = REMEDIES[cell.remedy]
+    if _NEEDS_LUNGS & settings.keys():
+        config.segmenter.workdir = str(_train_segmenter(out))
+    for key, value in settings.items():
         section, name = key.split(".")
         config[section][name] = value
     return config

@@ -51,6 +51,7 @@ def list_answers(audit: Numbers) -> list[Answer]:
     answers = [_answer_shortcut(question, names, by_name) for question, names in _SHORTCUTS.items()]
     answers.append(_answer_content(scored))
     answers.append(_answer_within_source(by_name.get("within_source"), chance[HEADLINE]))
+    answers.append(answer_against_source(by_name.get("against_source")))
     answers.append(_answer_left_out(by_name.get("leave_source_out"), audit))
     answers.append(_answer_outside(scored, chance[HEADLINE]))
     answers += [_answer_property(question, scored.get(name)) for question, name in _PROPERTIES.items()]
@@ -95,6 +96,21 @@ def _answer_within_source(entry: Numbers | None, chance: float) -> Answer:
     score = entry["scores"][HEADLINE]
     answer = YES if criteria.is_above(score, chance) else UNDECIDED
     return Answer(question, answer, f"{format_ci(score)}, where chance is {chance:.2f}")
+
+
+def answer_against_source(entry: Numbers | None) -> Answer:
+    """Return the answer of the pairs in which the source points to the wrong radiograph; None where they were not ranked."""
+    question = "Does the network follow the source where it misleads?"
+    if entry is None or not entry["scores"] or entry["scores"][HEADLINE]["value"] is None:
+        return Answer(question, NOT_DONE, entry["note"].removeprefix("not done: ") if entry else "")
+    figure = f"right in {format_percent(entry['scores'][HEADLINE])} of pairs where the source points to the wrong one"
+    if entry["reference"]:
+        figure += f", and in {format_percent(entry['reference'][HEADLINE])} where it points to the right one"
+    if criteria.follows_source(entry):
+        return Answer(question, YES, figure)
+    if criteria.depends_on_source(entry):
+        return Answer(question, IN_PART, figure)
+    return Answer(question, NO if criteria.rules_out_dependence(entry) else UNDECIDED, figure)
 
 
 def _answer_left_out(entry: Numbers | None, audit: Numbers) -> Answer:

@@ -15,6 +15,8 @@ MIN_AGREEMENT = 0.5  # share of the images in which a location must be the same 
 MIN_DROP = 0.1  # drop of the probability of a class, when a location is occluded, from which it is reported
 MIN_TRANSFER = 0.5  # share of its accuracy, or of its AUROC above chance, that the probe network must keep in a source
 # that is left out of training
+MAX_DEPENDENCE = 0.1  # AUROC by which pairs may be ranked worse where the source misleads, for a network that does not
+# depend on it
 MIN_NETWORK_GAIN = 0.05  # AUROC above chance from which the audited network predicts a label outside the lungs
 MAX_DETECTABLE_LEAK = 0.2  # AUROC above chance: if only a larger leak is detectable, the verdict says so
 MIN_LEAK = 0.05  # lower bound of AUROC above chance that each network trained on shuffled labels reaches, for a leak
@@ -58,6 +60,23 @@ def decided(experiment: Numbers | None) -> list[str]:
 def is_caught(marker: Numbers) -> bool:
     """Return whether a planted marker flipped most predictions and was located correctly in most images."""
     return is_above(marker["flip_rate"], MIN_FLIP_RATE) and marker["place"]["hit_rate"] > MIN_AGREEMENT
+
+
+def follows_source(against_source: Numbers) -> bool:
+    """Return whether the network ranks most pairs as the source does where the source is wrong."""
+    return is_below(against_source["scores"][HEADLINE], 0.5)
+
+
+def depends_on_source(against_source: Numbers) -> bool:
+    """Return whether the network ranks pairs better where the source points to the right radiograph."""
+    difference = against_source["difference"]
+    return bool(difference) and is_below(difference[HEADLINE], 0)
+
+
+def rules_out_dependence(against_source: Numbers) -> bool:
+    """Return whether the interval excludes that the network ranks pairs against the source much worse."""
+    difference = against_source["difference"]
+    return bool(difference) and is_above(difference[HEADLINE], -MAX_DEPENDENCE)
 
 
 def transfer_metric(audit: Numbers) -> str:

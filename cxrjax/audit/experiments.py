@@ -14,6 +14,7 @@ from cxrjax.audit.perturbations import Perturbation
 from cxrjax.audit.probe import ProbeNetwork, perturb
 from cxrjax.data.batch import RadiographBatch, with_columns
 from cxrjax.ops import voting
+from cxrjax.runtime.formatting import join_labels
 
 # Models of the experiments, as in audit.json
 METADATA_MODEL = "metadata"
@@ -235,6 +236,19 @@ def _within_source(context: AuditContext) -> ExperimentResult:
     return ExperimentResult([row for row in context.rows if row["source"] in mixed], f"in {', '.join(mixed)}")
 
 
+def _rank_pairs(context: AuditContext, sign: int) -> ExperimentResult:
+    """Return the run's rows with the share of each class in their source, times the sign: -1 for pairs with the source."""
+    rows = context.rows
+    if len({row["source"] for row in rows}) < 2:
+        raise NotApplicableError("all radiographs come from one source")
+    shares = metadata_predictions.source_shares(context, [row["source"] for row in rows])
+    rows = metrics.with_source_shares(rows, context.classes, sign * shares)
+    ranked = list(metrics.measure_against_source(rows, context.classes, np.ones((1, len(rows))))["classes"])
+    if not ranked:
+        raise NotApplicableError("no class has pairs of radiographs in which the source points to the wrong one")
+    return ExperimentResult(rows, f"of {join_labels(ranked)}")
+
+
 def _match_histogram_probe(context: AuditContext) -> ExperimentResult:
     quantiles = perturbations.pool_levels(context.probe_train[0].images)
     return _probe(
@@ -335,6 +349,12 @@ EXPERIMENTS = (
                 perturbations.lungs_only, "background"),
     Experiment("within_source", "within one source", "What is left where the source cannot help?", CONTENT,
             AUDITED_NETWORK, _within_source, metric_fn=metrics.measure_within_sources, saved=False),
+    Experiment("with_source", "pairs with the source", "How are two radiographs ranked whose sources tell them apart?",
+            CHECK, AUDITED_NETWORK, partial(_rank_pairs, sign=-1), metric_fn=metrics.measure_against_source,
+            saved=False),
+    Experiment("against_source", "pairs against the source", "And two radiographs whose sources mislead?", CHECK,
+            AUDITED_NETWORK, partial(_rank_pairs, sign=1), "with_source", metric_fn=metrics.measure_against_source,
+            saved=False),
     Experiment("leave_source_out", "a source left out", "Is a class known again in a source not trained on?", CHECK,
             PROBE_NETWORK, _leave_source_out, FULL_IMAGE, metric_fn=metrics.measure_left_out),
     Experiment("marker_outside", "mark planted outside the lungs", "Would this audit notice a mark in the corner?",

@@ -1,5 +1,7 @@
 """Predictions of an audit from metadata alone, learned from the training radiographs."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from cxrjax.audit import metadata_baseline
@@ -19,12 +21,19 @@ def predict(context: AuditContext, attributes: tuple[str, ...]) -> np.ndarray:
     return (_predict_findings if context.is_multi_label else _predict_labels)(context, attributes)
 
 
+def source_shares(context: AuditContext, sources: Sequence[str]) -> np.ndarray:
+    """Return how frequent each class or finding is in training in the source of each of n radiographs, [n, K]."""
+    if not context.is_multi_label:
+        return baselines.source_probabilities(context.source_label_counts, sources, context.classes)
+    counts = finding_arrays.count_by_source(context.train_sources, context.record_targets[0], context.classes)
+    return multilabel.source_probabilities(counts, sources, context.classes)
+
+
 def _predict_labels(context: AuditContext, attributes: tuple[str, ...]) -> np.ndarray:
     """Return the probabilities [n, K] of the labels given metadata."""
     train, test = context.metadata
     if attributes == metadata_baseline.ATTRIBUTES["source"]:
-        sources = [features["source"] for features in test]
-        return baselines.source_probabilities(context.source_label_counts, sources, context.classes)
+        return source_shares(context, [features["source"] for features in test])
     labels = np.array([context.classes.index(label) for label in context.train_labels])
     return metadata_baseline.naive_bayes(train, labels, test, attributes, len(context.classes))
 
@@ -34,9 +43,7 @@ def _predict_findings(context: AuditContext, attributes: tuple[str, ...]) -> np.
     train, test = context.metadata
     targets = context.record_targets[0]
     if attributes == metadata_baseline.ATTRIBUTES["source"]:
-        sources = [features["source"] for features in test]
-        counts = finding_arrays.count_by_source(context.train_sources, targets, context.classes)
-        return multilabel.source_probabilities(counts, sources, context.classes)
+        return source_shares(context, [features["source"] for features in test])
     probabilities = np.full((len(test), len(context.classes)), 0.5)
     for k, values in enumerate(targets.T):
         known = np.flatnonzero(findings.is_known(values))

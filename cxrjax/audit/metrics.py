@@ -1,21 +1,23 @@
 """Scores of the rows of an experiment with intervals by patient, compared with the run's scores and with chance."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from cxrjax.audit import finding_metrics
-from cxrjax.io import predictions_csv
-from cxrjax.metrics import bootstrap, classification, confidence, intervals, prediction_arrays
+from cxrjax.io import findings, predictions_csv
+from cxrjax.metrics import bootstrap, classification, confidence, cross_auroc, intervals, prediction_arrays
 
 METRICS = ("macro_f1", "accuracy", "macro_auroc")
 CLASS_METRICS = ("f1", "recall", "specificity", "auroc", "support")
 # Metric of the shares. It needs no threshold, its chance level is 0.5 for any class sizes, and it gives credit to a
 # shortcut that narrows the label down to a few classes without deciding between them.
 HEADLINE = "macro_auroc"
+SOURCE_SHARE_PREFIX = "source_share_"  # of the columns that `with_source_shares` adds
 
 Rows = Sequence[Mapping[str, Any]]
 Measure = Callable[[Rows, Sequence[str], NDArray], dict[str, Any]]
@@ -73,6 +75,63 @@ def measure_left_out(rows: Rows, classes: Sequence[str], weights: NDArray) -> di
     if not predictions_csv.has_findings(rows[0]):
         return measure_predictions(rows, classes, weights)
     return _average_sources(rows, sorted({row["source"] for row in rows}), classes, weights)
+
+
+def with_source_shares(rows: Rows, classes: Sequence[str], shares: Float[np.ndarray, "n k"]) -> list[dict[str, Any]]:
+    """Add the columns that `measure_against_source` reads to n rows.
+
+    Args:
+        rows: rows of the run.
+        classes: the k class names.
+        shares: how frequent each class is in training in the source of each radiograph.
+    """
+    columns = [SOURCE_SHARE_PREFIX + name for name in classes]
+    return [{**row, **dict(zip(columns, values, strict=True))} for row, values in zip(rows, shares, strict=True)]
+
+
+def measure_against_source(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
+    """Compute the macro AUROC over the pairs in which the source points to the wrong radiograph (`cross_auroc`).
+
+    It is the mean over the classes that have pairs both with and against the source. Accuracy and F1, which are not
+    over pairs, are undefined.
+    """
+    undefined = np.full(len(weights), np.nan)
+    class_scores: dict[str, Any] = {}
+    for name, cases in _class_cases(rows, classes).items():
+        pairs = (cases.positive, cases.scores, cases.shares)
+        score = cross_auroc.conflicting(*pairs, weights[:, cases.rows])
+        if np.isnan([score.value[0], cross_auroc.aligned(*pairs, weights[:1, cases.rows]).value[0]]).any():
+            continue
+        class_scores[name] = {"auroc": score, "support": score.positives}
+    means = [scores["auroc"] for scores in class_scores.values()]
+    macro = confidence.mean_of(means) if means else undefined
+    return {"macro_f1": undefined, "accuracy": undefined, "macro_auroc": macro, "classes": class_scores}
+
+
+class _ClassCases(NamedTuple):
+    """Radiographs whose truth is known for a class."""
+
+    rows: Int[np.ndarray, "n"]  # their indices
+    positive: Bool[np.ndarray, "n"]
+    scores: Float[np.ndarray, "n"]  # probability of the class; NaN without a prediction
+    shares: Float[np.ndarray, "n"]  # how frequent the class is in training in their source
+
+
+def _class_cases(rows: Rows, classes: Sequence[str]) -> dict[str, _ClassCases]:
+    probabilities = predictions_csv.probabilities(rows, classes)
+    if predictions_csv.has_findings(rows[0]):
+        targets = predictions_csv.targets(rows, classes)
+        known = findings.is_known(targets)
+        positive = findings.is_present(targets)
+    else:
+        positive = np.array([[row["label"] == name for name in classes] for row in rows])
+        known = np.ones(positive.shape, bool)
+    shares = np.array([[row[SOURCE_SHARE_PREFIX + name] for name in classes] for row in rows], float)
+    cases = {}
+    for k, name in enumerate(classes):
+        part = np.flatnonzero(known[:, k])
+        cases[name] = _ClassCases(part, positive[part, k], probabilities[part, k], shares[part, k])
+    return cases
 
 
 def _average_sources(rows: Rows, sources: Sequence[str], classes: Sequence[str], weights: NDArray) -> dict[str, Any]:

@@ -30,6 +30,7 @@ def conclude(audit: Numbers) -> dict[str, Any]:
         *_score(audit),
         *_shortcuts(audit),
         *_unexplained(audit, by_name),
+        *_against_source(by_name),
         *_box(by_name),
         *_content(by_name),
         *_left_out_source(by_name, audit),
@@ -160,6 +161,30 @@ def _unexplained(audit: Numbers, by_name: Numbers) -> list[str]:
             f"{format_ci(within)}{suffix}."
         )
     return sentences
+
+
+def _against_source(by_name: Numbers) -> list[str]:
+    """Return the sentence on the pairs of radiographs whose sources mislead the network."""
+    entry = by_name.get("against_source")
+    if not entry or not entry["reference"] or entry["scores"][HEADLINE]["value"] is None:
+        return []
+    sentence = (
+        "Of two radiographs of which the source points to the wrong one, the network ranks the right one higher in "
+        f"{format_percent(entry['scores'][HEADLINE])}, and in {format_percent(entry['reference'][HEADLINE])} where the "
+        "source points to the right one"
+    )
+    if criteria.follows_source(entry):
+        conclusion = ": it follows the source more than the radiograph"
+    elif criteria.depends_on_source(entry):
+        conclusion = ": part of its score is the source"
+    elif criteria.rules_out_dependence(entry):
+        conclusion = ": it does not depend on the source"
+    else:
+        conclusion = ", which too few radiographs decide"
+    scores = {name: values["auroc"] for name, values in entry["classes"].items()}
+    lowest = min(scores, key=lambda name: scores[name]["value"])
+    worst = f" (least for {format_label(lowest)}, {format_percent(scores[lowest])})" if len(scores) > 1 else ""
+    return [f"{sentence}{worst}{conclusion}."]
 
 
 def _content(by_name: Numbers) -> list[str]:

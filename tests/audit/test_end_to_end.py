@@ -117,6 +117,7 @@ def test_every_control_finds_what_is_there(audited):
         assert reached[name] == pytest.approx(0.75)  # it looks for the mark, and the mark is there
     assert reached["lungs_network"] == 0.5 and by_name["lungs_network"]["difference"]["macro_auroc"]["value"] < -0.2
     assert reached["within_source"] == 0.5 and by_name["within_source"]["share"] is None
+    assert reached["with_source"] == 1 and reached["against_source"] == 0  # it looks for the mark of a source
     for name in ("background", "border"):  # the mark is learned, of the label as much as 64 radiographs allow
         rows = predictions_csv.read(audited[0] / "audit" / "test" / "experiments" / name / "predictions.csv")
         p = [row["probability_viral"] for row in rows]

@@ -103,6 +103,20 @@ def test_within_a_source_the_source_does_not_help():
     assert scores.mixed_sources(rows) == ["x"]
 
 
+def test_pairs_against_the_source_are_those_of_classes_that_have_them():
+    """a and b share both sources in unequal shares; c is alone in its source, so that no pair of it is against it."""
+    cells = [("x", "a", 0.5), ("y", "a", 0.3), ("x", "b", 0.4), ("y", "b", 0.1), ("z", "c", 0.0)]
+    rows = [row(i, label, label, (p, 1 - p, 0.0), source) for i, (source, label, p) in enumerate(cells)]
+    shares = np.array([{"x": (0.8, 0.2, 0), "y": (0.2, 0.8, 0), "z": (0, 0, 1)}[source] for source, _, _ in cells])
+    against = scores.measure_against_source(scores.with_source_shares(rows, CLASSES, shares), CLASSES, np.ones((1, 5)))
+    # a: the one of y (0.3) against b of x (0.4), lost. b: the one of x (0.6) against a of y (0.7), lost, and c of z
+    # (1.0) is no rival, since no b comes from there.
+    assert {name: of_class["auroc"].value[0] for name, of_class in against["classes"].items()} == {"a": 0, "b": 0}
+    along = scores.measure_against_source(scores.with_source_shares(rows, CLASSES, -shares), CLASSES, np.ones((1, 5)))
+    assert along["classes"]["a"]["auroc"].value[0] == 1
+    assert np.isnan(against["accuracy"]).all()
+
+
 def test_flips_are_of_those_that_could_turn():
     unmarked = [row(0, "b", "b"), row(1, "b", "a"), row(2, "c", "c"), row(3, "c", "b"), row(4, "a", "b")]
     marked = [row(0, "b", "a"), row(1, "b", "a"), row(2, "c", "a"), row(3, "c", "b"), row(4, "a", "a")]

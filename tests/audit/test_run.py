@@ -142,11 +142,11 @@ def test_controls_of_another_network_are_set_aside_whole(workdir, done):
     kept = (folder / "audit.json").read_text()
     done.clear()
     audit(workdir, "test", small(1))
-    assert done == ["within_source"]
+    assert done == ["within_source", "with_source", "against_source"]
     done.clear()
     best.write_bytes(b"1")
     assert audit(workdir, "test", small(1)) == first
-    assert len(done) == 6 and (folder.with_name("test-before-1") / "audit.json").read_text() == kept
+    assert len(done) == 8 and (folder.with_name("test-before-1") / "audit.json").read_text() == kept
     (folder / "fingerprint.json").unlink()  # as of older code
     audit(workdir, "test", small(1))
     assert (folder.with_name("test-before-2") / "experiments").is_dir()

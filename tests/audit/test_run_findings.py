@@ -20,7 +20,7 @@ from data_prep.phantom_findings.source import PhantomFindings
 
 SIZE = 64
 CONTROLS = ("source", "view", "background", "within_source", "leave_source_out", "marker_inside", "shuffled_labels_1")
-CONTROLS += ("unaltered",)
+CONTROLS += ("unaltered", "with_source", "against_source")
 
 
 @pytest.fixture
@@ -89,11 +89,13 @@ def test_every_control_is_scored_by_finding_and_the_planted_source_is_found(work
     by_name = {entry["name"]: entry for entry in result["experiments"]}
     assert set(by_name) == set(CONTROLS)
     assert all(entry["scores"] for entry in by_name.values()), [entry["note"] for entry in by_name.values()]
-    for name in set(CONTROLS) - {"within_source", "leave_source_out"}:
+    for name in set(CONTROLS) - {"within_source", "leave_source_out", "with_source", "against_source"}:
         assert set(by_name[name]["classes"]) == set(FINDINGS)
     source = by_name["source"]["classes"]
     assert source["effusion"]["auroc"]["value"] > 0.8  # planted
     assert source["nodule"]["auroc"]["value"] < 0.7
+    against = by_name["against_source"]["classes"]
+    assert "effusion" in against and against["effusion"]["support"] > 0  # planted in both sources, in unequal shares
     assert result["targets"] == "multi" and set(result["sources"]["effusion"]) == {"here", "elsewhere"}
     assert by_name["marker_inside"]["target"] in FINDINGS and by_name["marker_inside"]["flip_rate"]["n"] > 10
     assert by_name["background"]["place"]["class"] in FINDINGS

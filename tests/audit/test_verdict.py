@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cxrjax.audit import criteria, formatting, metadata_baseline, metrics, verdict
+from cxrjax.audit import answers, criteria, formatting, metadata_baseline, metrics, verdict
 
 SOURCES = {"normal": {"north": 90, "south": 90}, "viral": {"north": 90}, "covid19": {"journals": 200}}
 
@@ -237,6 +237,28 @@ def test_within_a_source(interval, end):
         f"Among radiographs of one source, where the source cannot help, {said}"
         in (verdict.conclude(audit(within))["sentences"])
     )
+
+
+@pytest.mark.parametrize(
+    ("reached", "change", "said", "answer"),
+    [
+        (number(0.3), number(-0.6), ": it follows the source more than the radiograph.", "yes"),
+        (number(0.8), number(-0.15), ": part of its score is the source.", "in part"),
+        (number(0.9), number(0.0), ": it does not depend on the source.", "no"),
+        (number(0.6, 0.3), number(-0.2, 0.3), ", which too few radiographs decide.", "too few to say"),
+    ],
+)
+def test_pairs_against_the_source(reached, change, said, answer):
+    entry = control("against_source", "pairs against the source", 0.5, kind="check", by="network")
+    entry["scores"]["macro_auroc"] = reached
+    entry |= {"reference": reach(0.95), "difference": {"macro_auroc": change}}
+    entry["classes"] = {"viral": {"auroc": number(0.9)}, "covid19": {"auroc": number(0.2)}}
+    content = audit(entry)
+    [sentence] = [one for one in verdict.conclude(content)["sentences"] if "points to the wrong one" in one]
+    assert sentence.endswith(said)
+    assert "(least for COVID-19, 20% (18% to 22%))" in sentence
+    assert "95% (93% to 97%) where the source points to the right one" in sentence
+    assert answers.answer_against_source(entry).answer == answer
 
 
 @pytest.mark.parametrize(
