@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 
 from cxrjax.io.prepared import REPORT
+from cxrjax.runtime.cores import count_cores
 from cxrjax.runtime.progress import progress_bar
 from data_prep import beam_writer, remarks
 from data_prep.example import features
@@ -129,7 +130,8 @@ class Builder(FileReaderBuilder, skip_registration=True):
             return beam_writer.write_shards(shards, read, self._options)
         total = sum(len(shard.records) for shard in shards)
         with progress_bar(total=total, desc=f"preparing {self.name}", unit="radiograph") as bar:
-            return [write_shard(shard, read, tick=bar.update) for shard in shards]
+            threads = count_cores() if self._source.is_drawn else 1
+            return [write_shard(shard, read, tick=bar.update, num_threads=threads) for shard in shards]
 
     def _finalize_split(self, split: str, written: Sequence[tuple[Shard, ShardResult]]) -> tfds.core.SplitInfo:
         """Give the shards of a split their final names, remove empty ones, and update the report."""

@@ -1,4 +1,4 @@
-"""Shards: parts of a data set that are written independently, with one radiograph in memory at a time.
+"""Shards: parts of a data set that are written independently, with one radiograph in memory at a time, or a few.
 
 TFDS's own writers keep a whole split or a whole shard in memory, and need TensorFlow for splits of 1 GB or more.
 """
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from array_record.python.array_record_module import ArrayRecordWriter
 
+from cxrjax.runtime.read_ahead import map_ahead
 from data_prep.example import Example, features
 from data_prep.record import PreparationError, Record, RecordError
 
@@ -51,14 +52,18 @@ def chunk(records: Sequence[Record]) -> Iterator[list[Record]]:
 
 
 def write_shard(
-    shard: Shard, read: Callable[[Record], Example], tick: Callable[[], object] = lambda: None
+    shard: Shard,
+    read: Callable[[Record], Example],
+    tick: Callable[[], object] = lambda: None,
+    num_threads: int = 1,
 ) -> ShardResult:
-    """Read the radiographs of a shard and write those that are readable.
+    """Read the radiographs of a shard and write those that are readable, in their order.
 
     Args:
         shard: its radiographs and its file.
         read: converts a record to an example; raises `RecordError` if it cannot.
         tick: called after each radiograph.
+        num_threads: threads that call `read`; as many radiographs more are in memory.
 
     Raises:
         PreparationError: the disk is full, or the file cannot be written.
@@ -68,11 +73,20 @@ def write_shard(
     skipped = []
     serializer = features(shard.has_findings)
     writer = ArrayRecordWriter(shard.path, "group_size:1")  # each record can be read alone, as TFDS writes it
-    for record in shard.records:
+
+    def try_to_read(record: Record) -> Example | RecordError:
         try:
-            example = read(record)
+            return read(record)
         except RecordError as error:
-            skipped.append({"name": record.id, "split": shard.split, "reason": str(error)})
+            return error
+
+    if num_threads > 1:
+        examples = map_ahead(try_to_read, shard.records, num_threads=num_threads, num_ahead=num_threads)
+    else:
+        examples = map(try_to_read, shard.records)
+    for record, example in zip(shard.records, examples, strict=True):
+        if isinstance(example, RecordError):
+            skipped.append({"name": record.id, "split": shard.split, "reason": str(example)})
         else:
             values = example.to_dict()
             serialized = serializer.serialize_example({name: values[name] for name in serializer})

@@ -41,6 +41,7 @@ class Source(ABC, Generic[OptionsT]):
         kaggle: handle of a Kaggle data set, "owner/name".
         split_ratios: default ratios of train, val and test.
         options_type: class of the source's options.
+        is_drawn: whether `read` draws the radiograph, by code that may run in several threads at once.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Source(ABC, Generic[OptionsT]):
     kaggle: str = ""
     split_ratios: tuple[float, float, float] = (0.7, 0.1, 0.2)
     options_type: type[Any] = Options
+    is_drawn: bool = False
 
     def settings(self, options: OptionsT) -> dict[str, Any]:
         """Return the source's own options that affect the data set, as JSON values."""

@@ -6,7 +6,6 @@ rows.
 
 import math
 import os
-import sys
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -14,6 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from cxrjax.runtime.cores import count_cores
 
 AXIS = "data"
 MAX_CORES = 8  # of a CPU that become devices; each holds a copy of the networks and the features of a radiograph
@@ -29,8 +30,7 @@ def use_one_device_per_core() -> None:
         "XLA_FLAGS", ""
     )
     if not set_by_user:
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-        jax.config.update("jax_num_cpu_devices", min(cores, MAX_CORES))
+        jax.config.update("jax_num_cpu_devices", min(count_cores(), MAX_CORES))
 
 
 class BatchSharding:

@@ -76,6 +76,7 @@ class PhantomSource(Source[PhantomOptions]):
     size = "nothing to download"
     coverage = "--count radiographs for each of five classes"
 
+    is_drawn = True
     options_type = PhantomOptions
 
     def settings(self, options: PhantomOptions) -> dict[str, Any]:

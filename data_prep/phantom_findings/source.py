@@ -54,6 +54,7 @@ class PhantomFindings(Source[PhantomFindingsOptions]):
     size = "nothing to download"
     coverage = f"--count radiographs with {', '.join(FINDINGS)} or none"
 
+    is_drawn = True
     options_type = PhantomFindingsOptions
 
     def settings(self, options: PhantomFindingsOptions) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Shards: reproducible, written without keeping their radiographs in memory, and removed if empty."""
 
 import json
+import threading
 import tracemalloc
 
 import pytest
@@ -9,6 +10,7 @@ import tensorflow_datasets as tfds
 from data_prep import shards
 from data_prep.__main__ import main
 from data_prep.example import Example
+from data_prep.phantom.source import SOURCE, PhantomOptions
 from data_prep.record import PreparationError, Record, RecordError
 from tests.helpers.image_files import save_image
 
@@ -79,3 +81,23 @@ def test_shard_that_cannot_be_written_is_reported(tmp_path):
     shard = shards.Shard("train", [Record("a")], str(tmp_path / "absent" / "shard"))
     with pytest.raises(PreparationError, match=r"absent/shard: .*No such file or directory$"):
         shards.write_shard(shard, lambda row: Example(row.id, row.id, b"x", 1, 1))
+
+
+def test_radiographs_that_are_drawn_ahead_are_written_as_those_drawn_one_by_one(tmp_path):
+    options = PhantomOptions(count=1, size=64)
+    records = [*SOURCE.records(tmp_path, options)]
+    later_is_read = threading.Event()
+
+    def read_later_one_first(record: Record) -> Example:
+        if record is records[0]:
+            assert later_is_read.wait(60)
+        example = SOURCE.read(record, options)
+        if record is records[1]:
+            later_is_read.set()
+        return example
+
+    alone = shards.Shard("train", records, str(tmp_path / "alone"))
+    ahead = shards.Shard("train", records, str(tmp_path / "ahead"))
+    written = shards.write_shard(alone, lambda record: SOURCE.read(record, options))
+    assert shards.write_shard(ahead, read_later_one_first, num_threads=2) == written
+    assert (tmp_path / "ahead").read_bytes() == (tmp_path / "alone").read_bytes()
