@@ -24,8 +24,9 @@ import numpy as np
 from benchmarks import remedies_table
 from cxrjax.config import LABELS, default_config, freeze
 from cxrjax.data import dataset
-from cxrjax.inference.predictor import load_predictor
-from cxrjax.metrics import baselines, simple
+from cxrjax.inference.loaded_run import load_run
+from cxrjax.inference.predictor import make_predictor
+from cxrjax.metrics import baselines, cross_auroc, simple
 from cxrjax.runs import provenance
 from cxrjax.runs.run_dir import RunError
 from cxrjax.runtime import atomic_files, compilation_cache
@@ -214,7 +215,10 @@ def _score(
     cell: Cell, out: Path, workdir: Path, data: Path, split: str, counts: dict[str, dict[str, int]]
 ) -> dict[str, float | None]:
     """Return the area under the ROC curve of the planted class against all others, of the network and of the source."""
-    predictor = load_predictor(workdir, use_ood_detector=False)
+    run = load_run(workdir, use_ood_detector=False)
+    if not run.config.patches.mask_lungs and run.config.patches.mode == "global":
+        run = run._replace(spec=run.spec._replace(segmenter=None))  # needed in training alone
+    predictor = make_predictor(run)
     radiographs = dataset.load(
         str(data),
         split,
@@ -226,25 +230,38 @@ def _score(
     )
     index = LABELS.index(PLANTED_LABEL)
     scores = np.array([result.probabilities[index] for result in predictor.predict(radiographs.images)])
+    folder = out / "predictions"
+    folder.mkdir(exist_ok=True)
+    np.savez(folder / f"{cell.name}-{split}.npz", scores=scores, labels=radiographs.labels, sources=radiographs.sources)
     positive = np.array(radiographs.labels) == PLANTED_LABEL
-    (out / "predictions").mkdir(exist_ok=True)
-    np.savez(
-        out / "predictions" / f"{cell.name}-{split}.npz",
-        scores=scores,
-        labels=np.array(radiographs.labels),
-        sources=np.array(radiographs.sources),
-    )
-    by_source = baselines.source_probabilities(counts, radiographs.sources, LABELS)[:, index]
+    shares = baselines.source_probabilities(counts, radiographs.sources, LABELS)[:, index]
+    return measure(positive, scores, np.array(radiographs.sources), shares)
+
+
+def measure(
+    positive: np.ndarray, scores: np.ndarray, sources: np.ndarray, shares: np.ndarray
+) -> dict[str, float | None]:
+    """Return the scores of a split.
+
+    Args:
+        positive: bool [n], whether each radiograph is of the planted class.
+        scores: [n], probability of the class.
+        sources: source of each.
+        shares: [n], how frequent the class is in training in the source of each.
+    """
     network = simple.bootstrap_ci(simple.auroc, positive, scores, num_resamples=500)
-    same_source = np.array(radiographs.sources) == "phantom"
-    within = simple.auroc(positive[same_source], scores[same_source])
-    return {
-        "auroc": float(network.value),
-        "low": float(network.low),
-        "high": float(network.high),
-        "source": simple.auroc(positive, by_source),
-        "within_source": None if np.isnan(within) else within,
+    once = np.ones((1, len(scores)))
+    parts = [sources == source for source in np.unique(sources)]
+    values = {
+        "auroc": network.value,
+        "low": network.low,
+        "high": network.high,
+        "source": simple.auroc(positive, shares),
+        "within_source": np.mean([simple.auroc(positive[part], scores[part]) for part in parts]),
+        "against_source": cross_auroc.conflicting(positive, scores, shares, once).value[0],
+        "with_source": cross_auroc.aligned(positive, scores, shares, once).value[0],
     }
+    return {name: None if np.isnan(value) else float(value) for name, value in values.items()}
 
 
 if __name__ == "__main__":

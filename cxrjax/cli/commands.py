@@ -143,6 +143,9 @@ def compare_runs(request: Request) -> None:
 
     name = _results_dirname(request)
     print_lines(tables.format_comparison(compare.compare_runs(request.workdir, Path(request.baseline), name)))
+    if shortcuts := comparison.format_shortcuts(request.workdir, Path(request.baseline), name):
+        print_line("")
+        print_lines(shortcuts)
     print_line(f"the comparison is in {compare.comparison_path(request.workdir, Path(request.baseline), name)}")
     print_line(f"the page is {comparison.write(request.workdir, Path(request.baseline), name)}")
 

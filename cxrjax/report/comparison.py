@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from cxrjax.audit import finding
 from cxrjax.audit.metrics import HEADLINE
-from cxrjax.evaluation import compare_runs, external
+from cxrjax.evaluation import compare_runs, external, tables
 from cxrjax.io import json_file
 from cxrjax.report import render
 from cxrjax.report.first_screen import AUROC_NOTE, Bar
@@ -29,6 +29,7 @@ class ComparedRun(NamedTuple):
     name: str
     workdir: Path
     audit: finding.Finding | None  # of the split; None if it was not audited
+    against_source: dict[str, Any] | None  # entry of the audit of the pairs in which the source misleads; None without
     audit_command: str
     external: dict[str, dict[str, Any]]  # folder of an external evaluation -> external.json
     settings: dict[str, Any]
@@ -122,7 +123,7 @@ def describe(result: Mapping[str, Any], names: tuple[str, str]) -> str:
 
 
 def describe_shortcuts(runs: list[ComparedRun]) -> str:
-    """Return a sentence on how much of the score of each run a shortcut reaches; "" for runs without audits."""
+    """Return a sentence on what a shortcut reaches, and how each run ranks against it; "" for runs without audits."""
     shares = []
     for run in runs:
         if run.audit is None:
@@ -132,7 +133,11 @@ def describe_shortcuts(runs: list[ComparedRun]) -> str:
         else:
             share = format_ci(run.audit.shortcut["share"], ".0%")
             title = run.audit.shortcut["title"]
-            shares.append(f"the {title} reaches {share} of the score of {run.name} above chance")
+            text = f"the {title} reaches {share} of the score of {run.name} above chance"
+            if run.against_source:
+                right = format_ci(run.against_source["scores"][HEADLINE], ".0%")
+                text += f", and where the source misleads, {right} of pairs are ranked rightly"
+            shares.append(text)
     if all(run.audit is None for run in runs):
         return ""
     return f"Shortcuts: {shares[0]}; {shares[1]}."
@@ -162,10 +167,62 @@ def _gather(workdir: Path, name: str, split: str) -> ComparedRun:
         name=name,
         workdir=workdir,
         audit=finding.find(audit) if audit else None,
+        against_source=_find_against_source(audit) if audit else None,
         audit_command=command,
         external={file.parent.name: external.read(workdir, file.parent.name) or {} for file in folders},
         settings=dict(render.leaves(json.loads(config.to_json()))),
     )
+
+
+def _find_against_source(audit: Mapping[str, Any]) -> dict[str, Any] | None:
+    entries = [entry for entry in audit["experiments"] if entry["name"] == "against_source" and entry["scores"]]
+    return entries[0] if entries else None
+
+
+def format_shortcuts(workdir: Path, baseline: Path, split: str) -> str:
+    """Return a table of both runs as Markdown: shortcuts, reliance on the source, and scores on other data.
+
+    Args:
+        workdir: run directory.
+        baseline: run directory of the other run.
+        split: name of the folder of the evaluation.
+
+    Returns:
+        The table; "" where neither run was audited or evaluated on other data.
+
+    Raises:
+        RunError: there is no run in a folder.
+        DamagedFileError: a file of a run is damaged.
+    """
+    names = _name_runs(workdir, baseline)
+    runs = [_gather(folder, name, split) for folder, name in zip((workdir, baseline), names, strict=True)]
+    lines = []
+    if any(run.audit for run in runs):
+        lines.append(["best shortcut", *(_describe_shortcut(run) for run in runs)])
+        for title, part in (("pairs ranked rightly against the source", "scores"), ("and with it", "reference")):
+            entries = [run.against_source for run in runs]
+            lines.append([title, *(format_ci(entry[part][HEADLINE], ".2f") if entry else "–" for entry in entries)])
+    for folder in sorted({folder for run in runs for folder in run.external}):
+        lines.append([f"{folder}, AUROC pooled", *(_describe_external(run, folder, "pooled") for run in runs)])
+        lines.append([f"{folder}, AUROC within", *(_describe_external(run, folder, "within") for run in runs)])
+    return tables.markdown_table(["shortcuts and other data", *names], lines) if lines else ""
+
+
+def _describe_shortcut(run: ComparedRun) -> str:
+    if run.audit is None:
+        return "not audited"
+    shortcut = run.audit.shortcut
+    return f"{shortcut['title']} {format_ci(shortcut['scores'][HEADLINE], '.2f')}" if shortcut else "none scored"
+
+
+def _describe_external(run: ComparedRun, folder: str, part: str) -> str:
+    """Return the AUROC on other data, over all radiographs ("pooled") or within its collections ("within")."""
+    result = run.external.get(folder)
+    if result is None:
+        return "not evaluated"
+    if part == "pooled":
+        return format_ci(result["pooled"]["auroc"], ".2f")
+    return format_ci(result["within"]["within"], ".2f") if result["within"] else "–"
 
 
 def _list_bars(result: Mapping[str, Any], runs: list[ComparedRun]) -> list[Bar]:

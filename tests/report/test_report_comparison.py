@@ -105,7 +105,12 @@ def test_shortcuts_and_other_data_stand_side_by_side(pair):
         write_rows(pair / name, "clinics-test", rows)
         external.assess_run(pair / name, "clinics-test")
     (pair / "old" / "audit" / "test").mkdir(parents=True)
-    (pair / "old" / "audit" / "test" / "audit.json").write_text(json.dumps(AUDIT))
+    right = {"value": 0.31, "interval": [0.2, 0.4], "n": 60}
+    along = {"value": 0.97, "interval": [0.9, 0.99], "n": 60}
+    against = {"name": "against_source", "category": "check", "share": None, "scores": {"macro_auroc": right}}
+    against |= {"reference": {"macro_auroc": along}}
+    content = AUDIT | {"experiments": [*AUDIT["experiments"], against]}
+    (pair / "old" / "audit" / "test" / "audit.json").write_text(json.dumps(content))
     text = write_page(pair)
     found = external.read(pair / "old", "clinics-test")
     line = table(text, "clinics-test")[2]
@@ -113,9 +118,17 @@ def test_shortcuts_and_other_data_stand_side_by_side(pair):
     assert line[3].startswith(f"{found['pooled']['auroc']['value']:.2f} ")
     audits = table(text, "Audits of both runs")
     assert audits[1][:3] == ["ne<b>w", "Not audited.", "–"]
-    assert audits[2][2:] == ["Source alone", "0.77 0.70–0.80", "66% 50–80%"]
-    lead = "Shortcuts: ne&lt;b&gt;w was not audited; the Source alone reaches 66% (50% to 80%) of the score of old"
-    assert lead in text
+    assert audits[2][2:] == ["Source alone", "0.77 0.70–0.80", "66% 50–80%", "31% 20–40%", "97% 90–99%"]
+    lead = (
+        "Shortcuts: ne&lt;b&gt;w was not audited; the Source alone reaches 66% (50% to 80%) of the score of old above "
+    )
+    assert f"{lead}chance, and where the source misleads, 31% (20% to 40%) of pairs are ranked rightly." in text
+    lines = comparison.format_shortcuts(pair / "ne<b>w", pair / "old", "test").splitlines()
+    cells = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:4]] for line in lines}
+    assert cells["pairs ranked rightly against the source"] == ["–", "0.31 (0.20 to 0.40)"]
+    assert cells["best shortcut"] == ["not audited", "Source alone 0.77 (0.70 to 0.80)"]
+    assert cells["clinics-test, AUROC pooled"][1].startswith(f"{found['pooled']['auroc']['value']:.2f} (")
+    assert cells["clinics-test, AUROC within"][0] == cells["clinics-test, AUROC within"][1] != "–"
 
 
 def test_runs_of_masks_have_neither_audit_nor_shortcut(tmp_path):
