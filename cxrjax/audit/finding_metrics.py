@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from cxrjax.io import findings
 from cxrjax.metrics import classification, confidence, finding_arrays, multilabel
 from cxrjax.metrics.finding_arrays import FindingArrays
+from cxrjax.metrics.patient_weights import Weights
 
 _VALUES = ("absent", "present")
 
 
-def measure_predictions(rows: Sequence[Mapping[str, Any]], weights: NDArray) -> dict[str, Any]:
+def measure_predictions(rows: Sequence[Mapping[str, Any]], weights: Weights) -> dict[str, Any]:
     """Compute the metrics under weightings [r, n] of n rows; a radiograph without a prediction counts as wrong.
 
     Returns:
@@ -34,7 +35,7 @@ def measure_predictions(rows: Sequence[Mapping[str, Any]], weights: NDArray) -> 
     }
 
 
-def measure_baseline(rows: Sequence[Mapping[str, Any]], weights: NDArray) -> dict[str, Any]:
+def measure_baseline(rows: Sequence[Mapping[str, Any]], weights: Weights) -> dict[str, Any]:
     """Compute the metrics of predictions from metadata, the highest possible (`classification.measure_baseline`)."""
     arrays = finding_arrays.collect(rows)
     scores = {}
@@ -102,7 +103,7 @@ def mixed_sources(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return mixed
 
 
-def _mean_accuracy(arrays: FindingArrays, correct: NDArray, weights: NDArray) -> confidence.Combination:
+def _mean_accuracy(arrays: FindingArrays, correct: NDArray, weights: Weights) -> confidence.Combination:
     shares = []
     for k in range(len(arrays.findings)):
         rows = arrays.rows(k)

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from cxrjax.audit import finding_metrics
 from cxrjax.io import findings, predictions_csv
 from cxrjax.metrics import bootstrap, classification, confidence, cross_auroc, intervals, prediction_arrays
+from cxrjax.metrics.patient_weights import Weights
 
 METRICS = ("macro_f1", "accuracy", "macro_auroc")
 CLASS_METRICS = ("f1", "recall", "specificity", "auroc", "support")
@@ -20,10 +20,10 @@ HEADLINE = "macro_auroc"
 SOURCE_SHARE_PREFIX = "source_share_"  # of the columns that `with_source_shares` adds
 
 Rows = Sequence[Mapping[str, Any]]
-Measure = Callable[[Rows, Sequence[str], NDArray], dict[str, Any]]
+Measure = Callable[[Rows, Sequence[str], Weights], dict[str, Any]]
 
 
-def measure_predictions(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
+def measure_predictions(rows: Rows, classes: Sequence[str], weights: Weights) -> dict[str, Any]:
     """Compute `METRICS`, and `CLASS_METRICS` of each class, under weightings [r, n] of n rows.
 
     Of rows with several findings, the metrics are those of `finding_metrics`, and the classes are the findings.
@@ -39,7 +39,7 @@ def measure_predictions(rows: Rows, classes: Sequence[str], weights: NDArray) ->
     return _select_metrics(classification.measure_predictions(truth, predicted, probabilities, classes, weights))
 
 
-def measure_baseline(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
+def measure_baseline(rows: Rows, classes: Sequence[str], weights: Weights) -> dict[str, Any]:
     """Compute the metrics of `measure_predictions` for predictions from metadata, each as high as possible.
 
     See `classification.measure_baseline`, which also scores the source baseline beside a network.
@@ -61,12 +61,12 @@ def _select_classes(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {**tree, "classes": classes}
 
 
-def measure_within_sources(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
+def measure_within_sources(rows: Rows, classes: Sequence[str], weights: Weights) -> dict[str, Any]:
     """Compute the means of `METRICS` within each source that has several labels, weighted by its number of rows."""
     return _average_sources(rows, mixed_sources(rows), classes, weights)
 
 
-def measure_left_out(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
+def measure_left_out(rows: Rows, classes: Sequence[str], weights: Weights) -> dict[str, Any]:
     """Compute the metrics of predictions by networks that were each trained without the source of their radiographs.
 
     Of several findings they are means over the sources: the probabilities of different networks cannot be ranked
@@ -89,7 +89,7 @@ def with_source_shares(rows: Rows, classes: Sequence[str], shares: Float[np.ndar
     return [{**row, **dict(zip(columns, values, strict=True))} for row, values in zip(rows, shares, strict=True)]
 
 
-def measure_against_source(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
+def measure_against_source(rows: Rows, classes: Sequence[str], weights: Weights) -> dict[str, Any]:
     """Compute the macro AUROC over the pairs in which the source points to the wrong radiograph (`cross_auroc`).
 
     It is the mean over the classes that have pairs both with and against the source. Accuracy and F1, which are not
@@ -134,7 +134,7 @@ def _class_cases(rows: Rows, classes: Sequence[str]) -> dict[str, _ClassCases]:
     return cases
 
 
-def _average_sources(rows: Rows, sources: Sequence[str], classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
+def _average_sources(rows: Rows, sources: Sequence[str], classes: Sequence[str], weights: Weights) -> dict[str, Any]:
     row_groups = [np.array([i for i, row in enumerate(rows) if row["source"] == source]) for source in sources]
     source_scores = [
         measure_predictions([rows[i] for i in indices], classes, weights[:, indices]) for indices in row_groups
@@ -183,7 +183,7 @@ def compare(
     if reference is not None:
         reference = _align(reference, rows)
 
-    def measure_all(weights: NDArray) -> dict[str, Any]:
+    def measure_all(weights: Weights) -> dict[str, Any]:
         training_scores = [metric_fn(training, classes, weights) for training in trainings]
         scores = training_scores[0]
         if repeats:

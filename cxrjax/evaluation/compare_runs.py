@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import (
@@ -24,6 +23,7 @@ from cxrjax.metrics import (
     prediction_arrays,
 )
 from cxrjax.metrics.finding_arrays import FindingArrays
+from cxrjax.metrics.patient_weights import Weights
 from cxrjax.metrics.prediction_arrays import PredictionArrays
 from cxrjax.runtime import atomic_files
 from cxrjax.runtime.formatting import format_label
@@ -73,7 +73,7 @@ def compare_runs(workdir: Path, baseline: Path, split: str) -> dict[str, Any]:
         run_metrics = _mask_metrics(rows)
         baseline_metrics = _mask_metrics(baseline_rows)
 
-    def metrics(weights: NDArray) -> dict:
+    def metrics(weights: Weights) -> dict:
         scores = run_metrics(weights)
         baseline_scores = baseline_metrics(weights)
         difference = {name: confidence.difference(scores[name], baseline_scores[name]) for name in scores}
@@ -156,10 +156,10 @@ def _predicted_names(table: Mapping[tuple[str, str], Mapping]) -> list[list[str]
     return [predictions_csv.class_names(row, prefix) for prefix in (predictions_csv.COUNT_PREFIX, "dice_")]
 
 
-def _label_metrics(cases: PredictionArrays) -> Callable[[NDArray], dict]:
+def _label_metrics(cases: PredictionArrays) -> Callable[[Weights], dict]:
     rows = np.arange(len(cases.truth))
 
-    def metrics(weights: NDArray) -> dict:
+    def metrics(weights: Weights) -> dict:
         scores = cases.scores(rows, weights)
         macro = {f"macro {name}": scores["macro"][name] for name in ("f1", "auroc")}
         auroc = {_auroc_name(label): class_scores["auroc"] for label, class_scores in scores["classes"].items()}
@@ -168,9 +168,11 @@ def _label_metrics(cases: PredictionArrays) -> Callable[[NDArray], dict]:
     return metrics
 
 
-def _finding_metrics(arrays: FindingArrays) -> Callable[[NDArray], dict]:
-    def metrics(weights: NDArray) -> dict:
-        scores = multilabel.measure_findings(arrays, weights)
+def _finding_metrics(arrays: FindingArrays) -> Callable[[Weights], dict]:
+    measure = multilabel.prepare_findings(arrays)
+
+    def metrics(weights: Weights) -> dict:
+        scores = measure(weights)
         titles = {"auroc": "macro AUROC", "average_precision": "macro average precision", "f1": "macro F1"}
         macro = {title: scores["macro"][name] for name, title in titles.items()}
         auroc = {_auroc_name(name): of_finding["auroc"] for name, of_finding in scores["classes"].items()}
@@ -179,8 +181,8 @@ def _finding_metrics(arrays: FindingArrays) -> Callable[[NDArray], dict]:
     return metrics
 
 
-def _mask_metrics(rows: Sequence[Mapping]) -> Callable[[NDArray], dict]:
-    def metrics(weights: NDArray) -> dict:
+def _mask_metrics(rows: Sequence[Mapping]) -> Callable[[Weights], dict]:
+    def metrics(weights: Weights) -> dict:
         structures = classification.measure_masks(rows, weights)["structures"]
         return {f"{score} {name}": s[score] for name, s in structures.items() for score in ("dice", "jaccard")}
 

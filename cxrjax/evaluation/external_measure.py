@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from numpy.typing import NDArray
 
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import classification, confidence, operating_points, subgroups
 from cxrjax.metrics.calibration import prepare_calibration
+from cxrjax.metrics.patient_weights import Weights
 from cxrjax.metrics.temperature import apply_temperature
 
 # Radiographs of a class, or of all others, in a collection, below which nothing is said of it; our choice.
@@ -70,9 +70,7 @@ def combine(own_rows: Sequence[Mapping], external_rows: Sequence[Mapping]) -> Co
     )
 
 
-def metric_fn(
-    rows: CombinedRows, stored_calibration: Mapping[str, Any] | None
-) -> Callable[[Float[np.ndarray, "r n"]], dict[str, Any]]:
+def metric_fn(rows: CombinedRows, stored_calibration: Mapping[str, Any] | None) -> Callable[[Weights], dict[str, Any]]:
     """Return a function that computes all scores of an external evaluation.
 
     Args:
@@ -85,7 +83,7 @@ def metric_fn(
     labels = list(rows.count_labels(rows.external))
     calibration_metrics = _calibration_metric_fns(rows, stored_calibration) if stored_calibration else {}
 
-    def measure(weights: NDArray) -> dict[str, Any]:
+    def measure(weights: Weights) -> dict[str, Any]:
         own = _measure_group(rows, rows.with_labels(rows.own, labels), weights)
         pooled = _measure_group(rows, rows.external, weights)
         collections = {name: _measure_group(rows, members, weights) for name, members in rows.collections.items()}
@@ -117,7 +115,7 @@ def ranked_labels(rows: CombinedRows, name: str) -> list[str]:
     return [label for label, n in counts.items() if min(n, total - n) >= MIN_CASES]
 
 
-def _measure_group(rows: CombinedRows, members: Int[np.ndarray, "rows"], weights: NDArray) -> dict[str, Any]:
+def _measure_group(rows: CombinedRows, members: Int[np.ndarray, "rows"], weights: Weights) -> dict[str, Any]:
     """Return the scores of some radiographs, by class; those of absent classes are left out."""
     scores = classification.measure_predictions(
         rows.truth[members], rows.predicted[members], rows.probabilities[members], rows.classes, weights[:, members]
@@ -141,7 +139,7 @@ def _measure_group(rows: CombinedRows, members: Int[np.ndarray, "rows"], weights
     }
 
 
-def _beside_own(rows: CombinedRows, name: str, group: Mapping[str, Any], weights: NDArray) -> dict[str, Any]:
+def _beside_own(rows: CombinedRows, name: str, group: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
     """Return the scores of a collection with those of the own radiographs of the same classes, and the differences.
 
     "judged" has the mean sensitivity over `judged_labels`, from which the verdict is.
@@ -209,7 +207,7 @@ def _measure_within(
 
 
 def _measure_thresholds(
-    rows: CombinedRows, stored_calibration: Mapping[str, Any] | None, weights: NDArray
+    rows: CombinedRows, stored_calibration: Mapping[str, Any] | None, weights: Weights
 ) -> dict[str, Any]:
     """Return sensitivity and specificity at validation's thresholds: own, pooled, and in each collection."""
     groups = {"own": rows.own, "pooled": rows.external, **{f"at {name}": at for name, at in rows.collections.items()}}
@@ -234,7 +232,7 @@ def _measure_thresholds(
 
 def _calibration_metric_fns(
     rows: CombinedRows, stored_calibration: Mapping[str, Any]
-) -> dict[str, Callable[[NDArray], dict[str, Any]]]:
+) -> dict[str, Callable[[Weights], dict[str, Any]]]:
     """Return functions that compute the calibration metrics at validation's temperature, own and external."""
     metrics = {}
     for name, members in (("own", rows.own), ("external", rows.external)):
@@ -248,7 +246,7 @@ def _calibration_metric_fns(
 
 
 def _measure_flagged(
-    rows: CombinedRows, own: Mapping[str, Any], pooled: Mapping[str, Any], weights: NDArray
+    rows: CombinedRows, own: Mapping[str, Any], pooled: Mapping[str, Any], weights: Weights
 ) -> dict[str, Any]:
     """Return how many radiographs the detector flagged, and the share of the fall of the sensitivity that they are."""
     flagged = rows.external[rows.is_flagged[rows.external]]

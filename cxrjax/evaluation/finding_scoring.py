@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from cxrjax.metrics import confidence, finding_arrays, multilabel
 from cxrjax.metrics.finding_arrays import FindingArrays
+from cxrjax.metrics.patient_weights import Weights
 
 
 def metric_fn(
@@ -15,7 +16,7 @@ def metric_fn(
     groups: Mapping[str, Mapping[str, NDArray]],
     stored_calibration: Mapping[str, Any] | None,
     counts: Mapping[str, Mapping[str, Sequence[int]]] | None,
-) -> Callable[[NDArray], dict[str, Any]]:
+) -> Callable[[Weights], dict[str, Any]]:
     """Return a function that computes all scores of the findings.
 
     Args:
@@ -31,8 +32,9 @@ def metric_fn(
         finding; "operating_points"; and "subgroups", the areas within each.
     """
     arrays = finding_arrays.collect(rows)
-    members_of_groups = {
-        attribute: {name: (members, arrays.select(members)) for name, members in parts.items()}
+    measure_network = multilabel.prepare_findings(arrays)
+    group_metrics = {
+        attribute: {name: (members, _prepare_own_areas(arrays.select(members))) for name, members in parts.items()}
         for attribute, parts in groups.items()
     }
     temperatures = {"raw": {}} | ({"scaled": stored_calibration["temperature"]} if stored_calibration else {})
@@ -42,42 +44,44 @@ def metric_fn(
             kind: multilabel.prepare_calibration(arrays, values) for kind, values in temperatures.items()
         }
     points = stored_calibration["operating_points"] if stored_calibration else {}
-    by_source = None
+    measure_source = None
     if counts is not None:
         sources = [row.get("source", "") for row in rows]
         by_source = multilabel.source_probabilities(counts, sources, arrays.findings)
+        measure_source = multilabel.prepare_areas(arrays, by_source)
     lesion_energy = np.array([row.get("energy_in_lesions", np.nan) for row in rows], np.float64)
     is_ood = np.array([bool(row.get("ood_reason")) for row in rows])
 
-    def measure(weights: NDArray) -> dict[str, Any]:
-        network = multilabel.measure_findings(arrays, weights)
+    def measure(weights: Weights) -> dict[str, Any]:
+        network = measure_network(weights)
         network["energy_in_lesions"] = confidence.mean_estimate(lesion_energy, weights)
         if "ood_reason" in rows[0]:
             network["out_of_distribution"] = weights @ is_ood
         return {
             "all": network,
-            **_compare_with_source(arrays, network, by_source, weights),
+            **_compare_with_source(network, measure_source, weights),
             "calibration": {kind: measure_one(weights) for kind, measure_one in calibration_metrics.items()},
             "operating_points": multilabel.measure_operating_points(arrays, points, weights),
             "subgroups": {
-                attribute: {
-                    name: multilabel.measure_areas(part, part.probabilities, weights[:, members])
-                    for name, (members, part) in parts.items()
-                }
-                for attribute, parts in members_of_groups.items()
+                attribute: {name: measure_one(weights[:, members]) for name, (members, measure_one) in parts.items()}
+                for attribute, parts in group_metrics.items()
             },
         }
 
     return measure
 
 
+def _prepare_own_areas(arrays: FindingArrays) -> Callable[[Weights], dict[str, Any]]:
+    return multilabel.prepare_areas(arrays, arrays.probabilities)
+
+
 def _compare_with_source(
-    arrays: FindingArrays, network: Mapping[str, Any], by_source: NDArray | None, weights: NDArray
+    network: Mapping[str, Any], measure_source: Callable[[Weights], dict[str, Any]] | None, weights: Weights
 ) -> dict[str, Any]:
     """Return "source_baseline" and "gain_over_source" of `metric_fn`."""
-    if by_source is None:
+    if measure_source is None:
         return {"source_baseline": None, "gain_over_source": None}
-    baseline = multilabel.measure_areas(arrays, by_source, weights)
+    baseline = measure_source(weights)
     classes = {
         name: {"support": scores["support"]} | _subtract(scores, baseline["classes"][name])
         for name, scores in network["classes"].items()

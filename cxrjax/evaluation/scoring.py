@@ -30,6 +30,7 @@ from cxrjax.metrics import (
     vote_convergence,
 )
 from cxrjax.metrics.calibration import prepare_calibration
+from cxrjax.metrics.patient_weights import Weights
 from cxrjax.metrics.prediction_arrays import PredictionArrays
 from cxrjax.metrics.temperature import apply_temperature
 from cxrjax.runs import calibration, provenance, run_dir
@@ -111,7 +112,7 @@ def metric_fn(
     stored_calibration: Mapping[str, Any] | None,
     aggregation: str,
     by_source: NDArray | None = None,
-) -> Callable[[NDArray], dict]:
+) -> Callable[[Weights], dict]:
     """Return a function that computes all scores of a classifier.
 
     Args:
@@ -129,13 +130,13 @@ def metric_fn(
     all_rows = np.arange(len(cases.truth))
     rows_with_prediction = cases.with_prediction
     calibration_metrics = _calibration_metric_fns(cases, stored_calibration) if len(rows_with_prediction) else {}
-    has_baseline = cases.source_baseline < len(cases.classes)
+    with_baseline = np.flatnonzero(cases.source_baseline < len(cases.classes))
     points = stored_calibration["operating_points"] if stored_calibration else {}
     convergence = None
     if aggregation == "majority":
         convergence = vote_convergence.vote_convergence(cases.votes, cases.probabilities, cases.truth)
 
-    def measure(weights: NDArray) -> dict:
+    def measure(weights: Weights) -> dict:
         total = weights.sum(1)
         network = cases.scores(all_rows, weights)
         network["energy_in_lesions"] = confidence.mean_estimate(cases.lesion_energy, weights)
@@ -143,7 +144,11 @@ def metric_fn(
             network["out_of_distribution"] = weights @ cases.is_ood
         if by_source is None:
             baseline = classification.measure_predictions(
-                cases.truth, cases.source_baseline, None, cases.classes, weights * has_baseline
+                cases.truth[with_baseline],
+                cases.source_baseline[with_baseline],
+                None,
+                cases.classes,
+                weights[:, with_baseline],
             )
         else:
             baseline = classification.measure_baseline(cases.truth, by_source, cases.classes, weights)
@@ -251,12 +256,12 @@ def _list_finding_warnings(scores: Mapping[str, Any]) -> list[str]:
 
 def _calibration_metric_fns(
     cases: PredictionArrays, stored_calibration: Mapping[str, Any] | None
-) -> dict[str, Callable[[NDArray], dict]]:
+) -> dict[str, Callable[[Weights], dict]]:
     """Return functions that compute the calibration metrics: of the probabilities, and at the run's temperature."""
     rows = cases.with_prediction
     temperatures = {"raw": 1.0} | ({"scaled": stored_calibration["temperature"]} if stored_calibration else {})
 
-    def prepare_one(temperature: float) -> Callable[[NDArray], dict]:
+    def prepare_one(temperature: float) -> Callable[[Weights], dict]:
         probabilities = apply_temperature(cases.probabilities[rows], temperature)
         measure = prepare_calibration(probabilities, cases.truth[rows], cases.predicted[rows])
         return lambda weights: measure(weights) | {"temperature": temperature}
@@ -265,7 +270,7 @@ def _calibration_metric_fns(
 
 
 def _convergence_scores(
-    convergence: Mapping[int, Mapping[str, NDArray]] | None, weights: NDArray
+    convergence: Mapping[int, Mapping[str, NDArray]] | None, weights: Weights
 ) -> dict[str, dict[str, Any]] | None:
     """Return the scores of `vote_convergence.vote_convergence` by number of patches; None where there are none."""
     if convergence is None:
@@ -278,7 +283,7 @@ def _convergence_scores(
 
 
 def _operating_point_scores(
-    cases: PredictionArrays, points: Mapping[str, Mapping[str, float | None]], weights: NDArray
+    cases: PredictionArrays, points: Mapping[str, Mapping[str, float | None]], weights: Weights
 ) -> dict:
     """Return sensitivity and specificity at each threshold that can be reached; see `cxrjax.runs.calibration`."""
     tree: dict[str, dict[str, dict]] = {}
@@ -292,10 +297,10 @@ def _operating_point_scores(
     return tree
 
 
-def _mask_metric_fn(rows: Sequence[Mapping], groups: Mapping[str, Mapping[str, NDArray]]) -> Callable[[NDArray], dict]:
+def _mask_metric_fn(rows: Sequence[Mapping], groups: Mapping[str, Mapping[str, NDArray]]) -> Callable[[Weights], dict]:
     """Return a function that computes all scores of a segmenter."""
 
-    def measure(weights: NDArray) -> dict:
+    def measure(weights: Weights) -> dict:
         return {
             "all": classification.measure_masks(rows, weights),
             "subgroups": {

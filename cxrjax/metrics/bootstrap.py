@@ -1,7 +1,8 @@
 """Bootstrap by patients (Efron 1979; Davison & Hinkley 1997, section 3.8), with resamples as matrices of weights.
 
 A resample draws as many patients as there are, with replacement. The weight of a radiograph is the number of times its
-patient was drawn, so that a resample is a row of integers, and a metric is a few products with a matrix of such rows.
+patient was drawn, so that a resample is a row of integers, and a metric is a few products with a matrix of such rows
+(`cxrjax.metrics.patient_weights`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,8 +11,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from cxrjax.metrics import patient_weights
+from cxrjax.metrics.patient_weights import PatientWeights
+
 RESAMPLES = 2000  # for 95% percentiles; Efron & Tibshirani 1993, section 19.3, recommend 1,000 or more
-_CELLS = 2**19  # weights per block, which fit in the cache of a processor
+_PATIENT_CELLS = 2**19  # weights of patients per block, which fit in the cache of a processor
+_RADIOGRAPH_CELLS = 2**22  # weights of radiographs per block, which bound the memory of a metric
 
 
 def fill_missing_patients(patients: Iterable[str]) -> list[str]:
@@ -19,10 +24,10 @@ def fill_missing_patients(patients: Iterable[str]) -> list[str]:
     return [patient or f"\0{i}" for i, patient in enumerate(patients)]  # no patient id begins with \0
 
 
-def bootstrap_weights(
+def patient_draws(
     patients: Sequence[str] | Shaped[np.ndarray, "n"], resamples: int, seed: int
-) -> Iterator[Float[np.ndarray, "r n"]]:
-    """Yield the weights of the data itself, then those of resamples, in blocks.
+) -> Iterator[PatientWeights]:
+    """Yield the weights of the data itself, then those of resamples, in blocks that bound the memory.
 
     Args:
         patients: patient of each of n radiographs, n > 0.
@@ -33,20 +38,28 @@ def bootstrap_weights(
         Ones [1, n], then integers [r, n], with r adding up to `resamples`; no resamples where there is one patient, as
         they would all be equal.
     """
-    names, patient_index = np.unique(patients, return_inverse=True)
-    yield np.ones((1, len(patient_index)))
-    if len(names) < 2:
+    count, patient_index = patient_weights.index_patients(patients)
+    yield PatientWeights(np.ones((count, 1)), patient_index)
+    if count < 2:
         return
     rng = np.random.default_rng(seed)
-    rows = max(1, _CELLS // len(patient_index))
+    rows = max(1, min(_PATIENT_CELLS // count, _RADIOGRAPH_CELLS // len(patient_index)))
     for start in range(0, resamples, rows):
-        shape = (min(rows, resamples - start), len(names))
-        drawn = rng.integers(len(names), size=shape) + len(names) * np.arange(shape[0])[:, None]
-        yield np.bincount(drawn.ravel(), minlength=shape[0] * len(names)).reshape(shape)[:, patient_index].astype(float)
+        shape = (min(rows, resamples - start), count)
+        drawn = rng.integers(count, size=shape) + count * np.arange(shape[0])[:, None]
+        times = np.bincount(drawn.ravel(), minlength=shape[0] * count).reshape(shape)
+        yield PatientWeights(np.ascontiguousarray(times.T, float), patient_index)
+
+
+def bootstrap_weights(
+    patients: Sequence[str] | Shaped[np.ndarray, "n"], resamples: int, seed: int
+) -> Iterator[Float[np.ndarray, "r n"]]:
+    """Yield the weights of `patient_draws` as arrays."""
+    return (np.asarray(weights) for weights in patient_draws(patients, resamples, seed))
 
 
 def bootstrap(
-    measure: Callable[[Float[np.ndarray, "r n"]], Any],
+    measure: Callable[[PatientWeights], Any],
     patients: Sequence[str] | Shaped[np.ndarray, "n"],
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -62,7 +75,7 @@ def bootstrap(
     Returns:
         The tree of the metric, with first axes of length 1 + `resamples`, or 1 where there is one patient.
     """
-    return _concatenate([measure(weights) for weights in bootstrap_weights(patients, resamples, seed)], {})
+    return _concatenate([measure(weights) for weights in patient_draws(patients, resamples, seed)], {})
 
 
 def design_effect(patients: Sequence[str] | Shaped[np.ndarray, "n"]) -> float:

@@ -6,9 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
+from cxrjax.metrics import patient_weights
 from cxrjax.metrics.confidence import BiasedEstimate, Loss, Proportion, safe_divide
+from cxrjax.metrics.patient_weights import Weights
 
 BINS = 10  # with about equal numbers of radiographs, as Nixon et al. 2019 (adaptive calibration error), section 3.3
+_SIMULATED_CELLS = 2**19  # simulated outcomes per block, which fit in the cache of a processor
 
 Metrics = dict[str, Float[np.ndarray, "r"] | BiasedEstimate | Loss | list[float]]
 
@@ -21,29 +24,27 @@ class ReliabilityBins(NamedTuple):
     accuracy: Float[np.ndarray, "r b"]  # share of true events; NaN in an empty bin
 
 
-def equal_count_bins(values: Num[np.ndarray, "n"], count: int = BINS) -> Float[np.ndarray, "n b"]:
-    """Assign values to b <= count bins of about equal size, one-hot; equal values share a bin."""
+def equal_count_bins(values: Num[np.ndarray, "n"], count: int = BINS) -> Int[np.ndarray, "n"]:
+    """Return the bin of each value, 0 to b - 1 of b <= count bins of about equal size; equal values share a bin."""
     edges = np.unique(np.quantile(values, np.arange(1, count) / count, method="inverted_cdf"))
-    bin_index = np.searchsorted(edges, values, side="left")
-    return (bin_index[:, None] == np.unique(bin_index)).astype(float)
+    return np.unique(np.searchsorted(edges, values, side="left"), return_inverse=True)[1]
 
 
 def reliability(
-    confidence: Float[np.ndarray, "n"],
-    correct: Bool[np.ndarray, "n"],
-    bins: Float[np.ndarray, "n b"],
-    weights: Num[np.ndarray, "r n"],
+    confidence: Float[np.ndarray, "n"], correct: Bool[np.ndarray, "n"], bins: Int[np.ndarray, "n"], weights: Weights
 ) -> ReliabilityBins:
     """Compute mean probability and accuracy in each bin.
 
     Args:
         confidence: probabilities.
         correct: whether the event of each probability is true.
-        bins: one-hot.
+        bins: result of `equal_count_bins`.
         weights: r weightings of the radiographs.
     """
-    sums = weights @ np.hstack([bins, bins * confidence[:, None], bins * np.asarray(correct)[:, None]])
-    weight, confidence_sum, correct_sum = np.split(sums, 3, axis=1)
+    of_patients = patient_weights.factor(weights)
+    weight, confidence_sum, correct_sum = (
+        of_patients.sum_groups(bins, values) for values in (np.ones(len(bins)), confidence, correct)
+    )
     return ReliabilityBins(weight, safe_divide(confidence_sum, weight), safe_divide(correct_sum, weight))
 
 
@@ -53,27 +54,33 @@ def calibration_error(bins: ReliabilityBins) -> Float[np.ndarray, "r"]:
 
 
 def error_if_calibrated(
-    confidence: Float[np.ndarray, "n"], bins: Float[np.ndarray, "n b"], draws: int = 1000, seed: int = 0
+    confidence: Float[np.ndarray, "n"], bins: Int[np.ndarray, "n"], draws: int = 1000, seed: int = 0
 ) -> list[float]:
     """Simulate the central 95% of the ECE that calibrated probabilities would have by chance (Bröcker & Smith 2007).
 
     Args:
         confidence: probabilities.
-        bins: one-hot.
+        bins: result of `equal_count_bins`.
         draws: number of simulated outcomes, drawn from the probabilities.
         seed: random seed.
 
     Returns:
         [low, high].
     """
-    correct = np.random.default_rng(seed).random((draws, len(confidence))) < confidence
-    errors = np.abs((correct - confidence) @ bins).sum(-1) / len(confidence)
-    return np.quantile(errors, [0.025, 0.975]).tolist()
+    rng = np.random.default_rng(seed)
+    is_in_bin = (bins[:, None] == np.arange(bins.max() + 1)).astype(np.float32)  # exact for counts up to 2**24
+    expected = np.bincount(bins, confidence)
+    errors = []
+    rows = max(1, _SIMULATED_CELLS // len(bins))
+    for start in range(0, draws, rows):
+        correct = rng.random((min(rows, draws - start), len(bins))) < confidence
+        errors.append(np.abs(correct.astype(np.float32) @ is_in_bin - expected).sum(-1) / len(bins))
+    return np.quantile(np.concatenate(errors), [0.025, 0.975]).tolist()
 
 
 def prepare_calibration(
     probabilities: Float[np.ndarray, "n k"], truth: Int[np.ndarray, "n"], predicted: Int[np.ndarray, "n"]
-) -> Callable[[Num[np.ndarray, "r n"]], Metrics]:
+) -> Callable[[Weights], Metrics]:
     """Return a function that computes the calibration metrics of n predictions with k probabilities.
 
     Args:
@@ -99,7 +106,7 @@ def prepare_calibration(
     confidence_bins = equal_count_bins(confidence)
     class_bins = [equal_count_bins(probabilities[:, k]) for k in classes]
 
-    def class_gaps(weights: Num[np.ndarray, "r n"], k: int) -> _Gaps:
+    def class_gaps(weights: Weights, k: int) -> _Gaps:
         return _measure_gaps(probabilities[:, k], is_class[:, k], class_bins[k], weights)
 
     data_gaps = [class_gaps(everyone, k) for k in classes]
@@ -108,7 +115,7 @@ def prepare_calibration(
     data_error = data_curve.mean_confidence - data_curve.accuracy
     chance = error_if_calibrated(confidence, confidence_bins)
 
-    def measure(weights: Num[np.ndarray, "r n"]) -> Metrics:
+    def measure(weights: Weights) -> Metrics:
         total = weights.sum(-1)
         uncertainty = np.zeros(len(weights))
         reliability_sums, resolution_sums = np.zeros((2, 3, len(weights)))
@@ -133,7 +140,7 @@ def prepare_calibration(
 
 def prepare_event_calibration(
     probability: Float[np.ndarray, "n"], event: Bool[np.ndarray, "n"]
-) -> Callable[[Num[np.ndarray, "r n"]], Metrics]:
+) -> Callable[[Weights], Metrics]:
     """Return a function that computes the calibration metrics of n probabilities of one event, such as a finding.
 
     Args:
@@ -156,7 +163,7 @@ def prepare_event_calibration(
     square_rise = _rise(two_sided, truth, predicted, _square) / 2
     chance = error_if_calibrated(probability, bins)
 
-    def measure(weights: Num[np.ndarray, "r n"]) -> Metrics:
+    def measure(weights: Weights) -> Metrics:
         total = weights.sum(-1)
         gaps = _measure_gaps(probability, event, bins, weights)
         reliability_part = _distance(gaps.weight, gaps.calibration, data_gaps.calibration, 2)
@@ -222,8 +229,8 @@ class _Gaps(NamedTuple):
 def _measure_gaps(
     probability: Float[np.ndarray, "n"],
     event: Bool[np.ndarray, "n"],
-    bins: Float[np.ndarray, "n b"],
-    weights: Num[np.ndarray, "r n"],
+    bins: Int[np.ndarray, "n"],
+    weights: Weights,
 ) -> _Gaps:
     curve = reliability(probability, event, bins, weights)
     prevalence = safe_divide(weights @ event, weights.sum(-1))

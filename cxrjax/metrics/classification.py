@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 
 from cxrjax.metrics import confidence, roc
 from cxrjax.metrics.confidence import F1, Auroc, AveragePrecision, Proportion, safe_divide
+from cxrjax.metrics.patient_weights import Weights
 
 NO_PREDICTION = ""
 SCORES = ("precision", "recall", "specificity", "f1", "auroc", "average_precision")
@@ -93,7 +94,7 @@ def measure_predictions(
     predicted: Int[np.ndarray, "n"],
     probabilities: Float[np.ndarray, "n k"] | None,
     classes: Sequence[str],
-    weights: Num[np.ndarray, "r n"],
+    weights: Weights,
 ) -> dict:
     """Compute the scores of `classification_metrics` under r weightings of n radiographs.
 
@@ -133,7 +134,7 @@ def measure_baseline(
     truth: Int[np.ndarray, "n"],
     probabilities: Float[np.ndarray, "n k"],
     classes: Sequence[str],
-    weights: Num[np.ndarray, "r n"],
+    weights: Weights,
 ) -> dict:
     """Compute the scores of a predictor that knows only the probability of each class, each as high as it can be.
 
@@ -155,7 +156,7 @@ def measure_baseline(
     is_class = np.eye(len(classes))[truth]
     total = weights.sum(1)
 
-    def measure(prediction: Float[np.ndarray, "n k"], weights: Num[np.ndarray, "r n"]) -> list[dict[str, Any]]:
+    def measure(prediction: Float[np.ndarray, "n k"], weights: Weights) -> list[dict[str, Any]]:
         """Return the scores of each class for predicted shares."""
         correct = (weights @ (prediction * is_class)).T
         support = (weights @ is_class).T
@@ -223,7 +224,7 @@ def average_scores(
 
 
 def measure_areas(
-    positive: Bool[np.ndarray, "n"], scores: Float[np.ndarray, "n"] | None, weights: Num[np.ndarray, "r n"]
+    positive: Bool[np.ndarray, "n"], scores: Float[np.ndarray, "n"] | None, weights: Weights
 ) -> dict[str, Any]:
     """Compute AUROC and average precision under weightings.
 
@@ -238,12 +239,20 @@ def measure_areas(
     if scores is None:
         undefined = np.full(len(weights), np.nan)
         return {"auroc": undefined, "average_precision": undefined}
-    counts = roc.roc_counts(positive, scores, weights)
-    positives = counts.true_positives[:, -1].copy()  # a view would keep all counts in memory
-    negatives = counts.false_positives[:, -1].copy()
+    return measure_ranking(roc.rank(positive, scores), weights)
+
+
+def measure_ranking(ranking: roc.Ranking, weights: Weights) -> dict[str, Any]:
+    """Compute `measure_areas` of radiographs that were ranked before.
+
+    Args:
+        ranking: result of `roc.rank`.
+        weights: r weightings of the radiographs.
+    """
+    areas = roc.measure_areas(ranking, weights)
     return {
-        "auroc": Auroc(roc.auroc(counts), positives, negatives),
-        "average_precision": AveragePrecision(roc.average_precision(counts), positives, negatives),
+        "auroc": Auroc(areas.auroc, areas.positives, areas.negatives),
+        "average_precision": AveragePrecision(areas.average_precision, areas.positives, areas.negatives),
     }
 
 
@@ -303,7 +312,7 @@ def segmentation_metrics(rows: Sequence[Mapping]) -> dict:
     return confidence.point_estimates(measure_masks(rows, np.ones((1, len(rows)))))
 
 
-def measure_masks(rows: Sequence[Mapping], weights: Num[np.ndarray, "r n"]) -> dict:
+def measure_masks(rows: Sequence[Mapping], weights: Weights) -> dict:
     """Compute the scores of `segmentation_metrics` under r weightings of n rows, a tree for `confidence`."""
     failed = np.array([row["status"] != "ok" for row in rows])
     structures = {}

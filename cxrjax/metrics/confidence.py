@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from cxrjax.metrics import bootstrap, intervals
 from cxrjax.metrics.intervals import Design, Interval
+from cxrjax.metrics.patient_weights import Weights
 
 COUNTS = ("n", "no_prediction", "failed", "out_of_distribution", "support", "uncertain")
 
@@ -117,7 +118,7 @@ def proportion(part: Num[np.ndarray, "r"], whole: Num[np.ndarray, "r"]) -> Propo
     return Proportion(safe_divide(part, whole), whole)
 
 
-def mean_estimate(values: Float[np.ndarray, "n"], weights: Num[np.ndarray, "r n"]) -> MeanEstimate:
+def mean_estimate(values: Float[np.ndarray, "n"], weights: Weights) -> MeanEstimate:
     """Return the mean over those of n radiographs whose value is not NaN.
 
     One more radiograph may have the lowest or the highest value observed.
@@ -224,9 +225,9 @@ def mean_interval(
     others = None if less is None else np.asarray(less, np.float64).reshape(columns.shape)
     names = bootstrap.fill_missing_patients(patients)
 
-    def measure(weights: Num[np.ndarray, "r n"]) -> dict[int, Leaf]:
+    def measure(weights: Weights) -> dict[int, Leaf]:
         if not bounded:
-            return dict(enumerate((weights @ columns / weights.sum(1, keepdims=True)).T))
+            return dict(enumerate((weights @ columns / weights.sum(1)[:, None]).T))
         means = [mean_estimate(column, weights) for column in columns.T]
         if others is None:
             return dict(enumerate(means))

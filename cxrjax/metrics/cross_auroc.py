@@ -9,17 +9,18 @@ that does not depend on it wins as many of both.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Float
 
 from cxrjax.metrics import roc
 from cxrjax.metrics.confidence import Auroc, safe_divide
+from cxrjax.metrics.patient_weights import Weights
 
 
 def conflicting(
     positive: Bool[np.ndarray, "n"],
     scores: Float[np.ndarray, "n"],
     prior: Float[np.ndarray, "n"],
-    weights: Num[np.ndarray, "r n"],
+    weights: Weights,
 ) -> Auroc:
     """Compute the share of the bias-conflicting pairs that are in the right order; ties count half.
 
@@ -36,9 +37,9 @@ def conflicting(
     pairs = np.zeros(len(weights))
     for value in np.unique(prior[positive]):
         rows = np.where(positive, prior == value, prior > value)
-        counts = roc.roc_counts(positive[rows], scores[rows], weights[:, rows])
-        group_pairs = counts.true_positives[:, -1] * counts.false_positives[:, -1]
-        wins += np.nan_to_num(roc.auroc(counts)) * group_pairs
+        areas = roc.measure_areas(roc.rank(positive[rows], scores[rows]), weights[:, rows])
+        group_pairs = areas.positives * areas.negatives
+        wins += np.nan_to_num(areas.auroc) * group_pairs
         pairs += group_pairs
     highest = prior[~positive].max(initial=-np.inf)
     lowest = prior[positive].min(initial=np.inf)
@@ -53,7 +54,7 @@ def aligned(
     positive: Bool[np.ndarray, "n"],
     scores: Float[np.ndarray, "n"],
     prior: Float[np.ndarray, "n"],
-    weights: Num[np.ndarray, "r n"],
+    weights: Weights,
 ) -> Auroc:
     """Compute the share of the bias-aligned pairs that are in the right order; see `conflicting`."""
     return conflicting(positive, scores, -prior, weights)

@@ -9,85 +9,108 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Num, Shaped
+from jaxtyping import Bool, Float, Shaped
 
-from cxrjax.metrics import calibration, classification, confidence, operating_points, temperature
+from cxrjax.metrics import calibration, classification, confidence, operating_points, roc, temperature
 from cxrjax.metrics.confidence import safe_divide
 from cxrjax.metrics.finding_arrays import FindingArrays
+from cxrjax.metrics.patient_weights import Weights
 
 AREAS = ("auroc", "average_precision")
 ERRORS = ("ece", "brier", "log_loss")  # of probabilities, averaged over the findings
 
 
-def measure_findings(arrays: FindingArrays, weights: Num[np.ndarray, "r n"]) -> dict[str, Any]:
-    """Compute the scores of every finding under r weightings of n radiographs.
-
-    Args:
-        arrays: of the n radiographs.
-        weights: integers.
+def prepare_findings(arrays: FindingArrays) -> Callable[[Weights], dict[str, Any]]:
+    """Return a function that computes the scores of every finding of n radiographs; it ranks them once.
 
     Returns:
-        {"n", "no_prediction", "macro": {score: mean}, "classes": {finding: {score: leaf, "n": radiographs whose truth
-        is known, "support": those with the finding, "uncertain": those whose truth is uncertain}}}, with each of
-        `classification.SCORES`, a tree for `cxrjax.metrics.confidence`.
+        Weights [r, n] -> {"n", "no_prediction", "macro": {score: mean}, "classes": {finding: {score: leaf, "n":
+        radiographs whose truth is known, "support": those with the finding, "uncertain": those whose truth is
+        uncertain}}}, with each of `classification.SCORES`, a tree for `cxrjax.metrics.confidence`.
     """
-    scores = {}
-    for k, name in enumerate(arrays.findings):
-        rows = arrays.rows(k)
-        positive = arrays.positive[rows, k]
-        called = arrays.called[rows, k]
+    measures = {name: _prepare_finding(arrays, k) for k, name in enumerate(arrays.findings)}
+    has_no_prediction = np.asarray(np.isnan(arrays.probabilities).any(1))
+
+    def measure(weights: Weights) -> dict[str, Any]:
+        scores = {name: measure_one(weights) for name, measure_one in measures.items()}
+        return {
+            "n": weights.sum(1),
+            "no_prediction": weights @ has_no_prediction,
+            "macro": classification.average_scores(scores),
+            "classes": scores,
+        }
+
+    return measure
+
+
+def _prepare_finding(arrays: FindingArrays, k: int) -> Callable[[Weights], dict[str, Any]]:
+    """Return a function that computes the scores of finding k."""
+    rows = arrays.rows(k)
+    positive = arrays.positive[rows, k]
+    called = arrays.called[rows, k]
+    counted = np.stack([called & positive, positive, called, np.ones_like(called)], 1)
+    measure_areas_of_finding = _prepare_areas_of_finding(positive, arrays.probabilities[rows, k])
+
+    def measure(weights: Weights) -> dict[str, Any]:
         finding_weights = weights[:, rows]
-        counts = classification.measure_counts(
-            correct=finding_weights @ (called & positive),
-            support=finding_weights @ positive,
-            called=finding_weights @ called,
-            total=finding_weights.sum(1),
-        )
-        areas = _measure_both(positive, arrays.probabilities[rows, k], finding_weights)
+        correct, support, num_called, total = (finding_weights @ counted).T
+        counts = classification.measure_counts(correct=correct, support=support, called=num_called, total=total)
         uncertain = weights @ arrays.uncertain[:, k]
-        scores[name] = {"n": finding_weights.sum(1), "uncertain": uncertain, **counts, **areas}
-    return {
-        "n": weights.sum(1),
-        "no_prediction": weights @ np.isnan(arrays.probabilities).any(1),
-        "macro": classification.average_scores(scores),
-        "classes": scores,
-    }
+        return {"n": total, "uncertain": uncertain, **counts, **measure_areas_of_finding(finding_weights)}
+
+    return measure
 
 
-def measure_areas(
-    arrays: FindingArrays, probabilities: Float[np.ndarray, "n k"], weights: Num[np.ndarray, "r n"]
-) -> dict[str, Any]:
-    """Compute AUROC and average precision of other probabilities of the findings, such as those from the source alone.
+def measure_findings(arrays: FindingArrays, weights: Weights) -> dict[str, Any]:
+    """Compute the scores of `prepare_findings` under r weightings of n radiographs."""
+    return prepare_findings(arrays)(weights)
+
+
+def prepare_areas(
+    arrays: FindingArrays, probabilities: Float[np.ndarray, "n k"]
+) -> Callable[[Weights], dict[str, Any]]:
+    """Return a function that computes the areas of other probabilities, such as those from the source alone.
 
     Args:
         arrays: of the n radiographs.
         probabilities: of the findings.
-        weights: r weightings of the radiographs.
 
     Returns:
-        The tree of `measure_findings` with the scores `AREAS`.
+        Weights [r, n] -> the tree of `prepare_findings` with the scores `AREAS`.
     """
-    scores = {}
+    measures = {}
     for k, name in enumerate(arrays.findings):
         rows = arrays.rows(k)
-        finding_weights = weights[:, rows]
         positive = arrays.positive[rows, k]
-        areas = _measure_both(positive, probabilities[rows, k], finding_weights)
-        scores[name] = {"n": finding_weights.sum(1), "support": finding_weights @ positive, **areas}
-    return {"n": weights.sum(1), "macro": classification.average_scores(scores, AREAS), "classes": scores}
+        measures[name] = rows, positive, _prepare_areas_of_finding(positive, probabilities[rows, k])
+
+    def measure(weights: Weights) -> dict[str, Any]:
+        scores = {}
+        for name, (rows, positive, measure_one) in measures.items():
+            finding_weights = weights[:, rows]
+            support = finding_weights @ positive
+            scores[name] = {"n": finding_weights.sum(1), "support": support, **measure_one(finding_weights)}
+        return {"n": weights.sum(1), "macro": classification.average_scores(scores, AREAS), "classes": scores}
+
+    return measure
 
 
-def _measure_both(
-    positive: Bool[np.ndarray, "n"], probabilities: Float[np.ndarray, "n"], weights: Num[np.ndarray, "r n"]
-) -> dict[str, Any]:
-    """Return the areas of a finding.
+def _prepare_areas_of_finding(
+    positive: Bool[np.ndarray, "n"], probabilities: Float[np.ndarray, "n"]
+) -> Callable[[Weights], dict[str, Any]]:
+    """Return a function that computes the areas of a finding.
 
     They are NaN where all radiographs have it, since its average precision is 1 for any order.
     """
-    areas = classification.measure_areas(positive, probabilities, weights)
-    precision = areas["average_precision"]
-    value = np.where(np.isnan(areas["auroc"].value), np.nan, precision.value)
-    return areas | {"average_precision": precision._replace(value=value)}
+    ranking = roc.rank(positive, probabilities)
+
+    def measure(weights: Weights) -> dict[str, Any]:
+        areas = classification.measure_ranking(ranking, weights)
+        precision = areas["average_precision"]
+        value = np.where(np.isnan(areas["auroc"].value), np.nan, precision.value)
+        return areas | {"average_precision": precision._replace(value=value)}
+
+    return measure
 
 
 def source_probabilities(
@@ -130,7 +153,7 @@ def _tabulate(of_source: Mapping[str, Sequence[int]], findings: Sequence[str]) -
 
 def prepare_calibration(
     arrays: FindingArrays, temperatures: Mapping[str, float]
-) -> Callable[[Num[np.ndarray, "r n"]], dict[str, Any]]:
+) -> Callable[[Weights], dict[str, Any]]:
     """Return a function that computes the calibration metrics of every finding.
 
     Args:
@@ -148,7 +171,7 @@ def prepare_calibration(
             scaled = temperature.apply_event_temperature(arrays.probabilities[rows, k], temperatures.get(name, 1.0))
             measures[name] = rows, calibration.prepare_event_calibration(scaled, arrays.positive[rows, k])
 
-    def measure(weights: Num[np.ndarray, "r n"]) -> dict[str, Any]:
+    def measure(weights: Weights) -> dict[str, Any]:
         scores = {name: measure_one(weights[:, rows]) for name, (rows, measure_one) in measures.items()}
         macro = {error: confidence.mean_of([of_finding[error] for of_finding in scores.values()]) for error in ERRORS}
         classes = {
@@ -202,7 +225,7 @@ def choose_operating_points(
 
 
 def measure_operating_points(
-    arrays: FindingArrays, points: Mapping[str, Mapping[str, float | None]], weights: Num[np.ndarray, "r n"]
+    arrays: FindingArrays, points: Mapping[str, Mapping[str, float | None]], weights: Weights
 ) -> dict[str, Any]:
     """Compute sensitivity and specificity at each threshold of `choose_operating_points` under r weightings.
 

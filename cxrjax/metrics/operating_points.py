@@ -3,9 +3,10 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Num, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from cxrjax.metrics import bootstrap, confidence, roc
+from cxrjax.metrics.patient_weights import Weights
 
 
 def choose_thresholds(
@@ -41,7 +42,7 @@ def measure_threshold(
     positive: Bool[np.ndarray, "n"],
     probabilities: Float[np.ndarray, "n"],
     threshold: float | None,
-    weights: Num[np.ndarray, "r n"],
+    weights: Weights,
 ) -> dict[str, Any]:
     """Compute sensitivity and specificity at a threshold of the probability of one class under r weightings.
 

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Int
 
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import bootstrap, classification
+from cxrjax.metrics.patient_weights import Weights
 
 _STUDY = re.compile("study-[0-9a-f]{24}")  # identifier that data_prep gives to a study without a patient id
 
@@ -36,7 +37,7 @@ class PredictionArrays(NamedTuple):
         """Indices of the radiographs with a prediction and probabilities; only these can be calibrated."""
         return np.flatnonzero((self.predicted < len(self.classes)) & ~np.isnan(self.probabilities).any(1))
 
-    def scores(self, rows: Int[np.ndarray, "rows"], weights: Num[np.ndarray, "r n"]) -> dict:
+    def scores(self, rows: Int[np.ndarray, "rows"], weights: Weights) -> dict:
         """Return the scores of the radiographs at `rows`, under r weightings of all radiographs."""
         return classification.measure_predictions(
             self.truth[rows], self.predicted[rows], self.probabilities[rows], self.classes, weights[:, rows]

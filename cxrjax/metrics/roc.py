@@ -3,10 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num
 from numpy.typing import ArrayLike
 
+from cxrjax.metrics import patient_weights
 from cxrjax.metrics.confidence import safe_divide
+from cxrjax.metrics.patient_weights import Weights
 
 
 class RocCounts(NamedTuple):
@@ -19,7 +21,27 @@ class RocCounts(NamedTuple):
     false_positives: Float[np.ndarray, "r g+1"]  # weight of the negatives that are called positive, from 0 to all
 
 
-def roc_counts(positive: ArrayLike, scores: ArrayLike, weights: Num[np.ndarray, "r n"]) -> RocCounts:
+class Ranking(NamedTuple):
+    """Radiographs by falling score, in three segments per distinct score of a positive.
+
+    They are the negatives above that score and below the last one, the negatives of that score, and its positives. The
+    negatives below the lowest score of a positive are a segment at the end.
+    """
+
+    order: Int[np.ndarray, "n"]  # indices of the radiographs
+    bounds: Int[np.ndarray, "3g+2"]  # of the segments in the order; 0 first, n last
+
+
+class Areas(NamedTuple):
+    """Areas under the curves of a ranking under r weightings."""
+
+    auroc: Float[np.ndarray, "r"]
+    average_precision: Float[np.ndarray, "r"]
+    positives: Float[np.ndarray, "r"]  # weight of the positives
+    negatives: Float[np.ndarray, "r"]  # weight of the negatives
+
+
+def roc_counts(positive: ArrayLike, scores: ArrayLike, weights: Weights) -> RocCounts:
     """Count true and false positives at every threshold.
 
     Args:
@@ -29,15 +51,55 @@ def roc_counts(positive: ArrayLike, scores: ArrayLike, weights: Num[np.ndarray, 
         weights: not negative.
     """
     positive = np.asarray(positive, bool)
-    scores = np.asarray(scores, np.float64)
-    scores = np.where(np.isnan(scores), np.where(positive, -np.inf, np.inf), scores)
+    scores = _lose_without_score(positive, np.asarray(scores, np.float64))
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], len(ordered) > 0))  # of each run of equal scores
-    weights = weights[:, order]
-    called = _accumulate(weights, ends)
-    true_positives = _accumulate(np.where(positive[order], weights, 0), ends)
+    ordered_weights = np.asarray(weights[:, order])
+    called = _accumulate(ordered_weights, ends)
+    true_positives = _accumulate(np.where(positive[order], ordered_weights, 0), ends)
     return RocCounts(np.append(np.inf, ordered[ends]), true_positives, called - true_positives)
+
+
+def rank(positive: Bool[np.ndarray, "n"], scores: Num[np.ndarray, "n"]) -> Ranking:
+    """Rank radiographs by score, once for any number of calls of `measure_areas`.
+
+    Args:
+        positive: whether each radiograph is of the class.
+        scores: as in `roc_counts`.
+    """
+    falling = -_lose_without_score(positive, scores)
+    order = np.lexsort((positive, falling))  # of equal scores, the negatives are first
+    levels = np.unique(falling[positive])  # rising
+    negatives = np.sort(falling[~positive])
+    above = np.searchsorted(negatives, levels, "left")
+    tied = np.searchsorted(negatives, levels, "right")
+    hits = np.searchsorted(np.sort(falling[positive]), levels, "right")
+    earlier_hits = np.append(0, hits)[:-1]
+    bounds = np.stack([above + earlier_hits, tied + earlier_hits, tied + hits], 1).ravel()
+    return Ranking(order, np.concatenate([[0], bounds, [len(order)]]))
+
+
+def measure_areas(ranking: Ranking, weights: Weights) -> Areas:
+    """Compute `auroc` and `average_precision` under r weightings of the radiographs of a ranking.
+
+    Both are sums over the positives: the weight of the negatives below each, and the precision at which it is found.
+    """
+    sums = patient_weights.factor(weights).sum_segments(ranking.order, ranking.bounds)
+    tied = sums[1:-1:3]
+    hits = sums[2:-1:3]
+    alarms = np.cumsum(sums[0:-1:3] + tied, axis=0)  # negatives called positive at the score of each segment
+    positives = hits.sum(0)
+    negatives = sums[0::3].sum(0) + tied.sum(0)
+    pairs = np.einsum("gr,gr->r", hits, negatives - alarms + tied / 2)
+    found = np.cumsum(hits, axis=0)
+    precision = found / np.maximum(found + alarms, np.finfo(float).tiny)
+    return Areas(
+        auroc=safe_divide(pairs, positives * negatives),
+        average_precision=safe_divide(np.einsum("gr,gr->r", hits, precision), positives),
+        positives=positives,
+        negatives=negatives,
+    )
 
 
 def auroc(counts: RocCounts) -> Float[np.ndarray, "r"]:
@@ -109,6 +171,11 @@ def find_middle(counts: RocCounts, position: int) -> float:
     score = counts.thresholds[position]
     next_lower = counts.thresholds[position + 1] if position + 1 < len(counts.thresholds) else -np.inf
     return float((score + next_lower) / 2) if np.isfinite([score, next_lower]).all() else float(score)
+
+
+def _lose_without_score(positive: Bool[np.ndarray, "n"], scores: Num[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    """Return scores in which NaN is minus infinity for a positive, and infinity for a negative."""
+    return np.where(np.isnan(scores), np.where(positive, -np.inf, np.inf), scores)
 
 
 def _accumulate(weights: Num[np.ndarray, "r n"], ends: Int[np.ndarray, "g"]) -> Float[np.ndarray, "r g+1"]:

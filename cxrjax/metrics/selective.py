@@ -1,17 +1,16 @@
 """Selective prediction: the accuracy of the predictions that remain when the least certain are referred to a person."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Float
 
 from cxrjax.metrics.confidence import MeanEstimate, Proportion, safe_divide
+from cxrjax.metrics.patient_weights import Weights
 from cxrjax.metrics.roc import RocCounts, find_middle, roc_counts
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of the predictions that are referred
 
 
-def by_certainty(
-    correct: Bool[np.ndarray, "n"], certainty: Float[np.ndarray, "n"], weights: Num[np.ndarray, "r n"]
-) -> RocCounts:
+def by_certainty(correct: Bool[np.ndarray, "n"], certainty: Float[np.ndarray, "n"], weights: Weights) -> RocCounts:
     """Count correct and wrong predictions at every threshold of their certainty.
 
     Args:

@@ -23,7 +23,7 @@ def test_a_resample_draws_patients_with_all_their_radiographs(monkeypatch):
     # A patient is drawn Binomial(4, 1/4) times: mean 1, variance 3/4, within four standard errors.
     assert np.abs(counts.mean(0) - 1).max() < 4 * np.sqrt(0.75 / 500)
     assert np.abs(counts.var(0) - 0.75).max() < 0.25
-    monkeypatch.setattr(bootstrap, "_CELLS", 1)
+    monkeypatch.setattr(bootstrap, "_PATIENT_CELLS", 1)
     np.testing.assert_array_equal(np.concatenate(list(bootstrap.bootstrap_weights(patients, 500, seed=0))[1:]), weights)
     assert not (np.concatenate(list(bootstrap.bootstrap_weights(patients, 500, seed=1))[1:]) == weights).all()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn
 
-from cxrjax.metrics import bootstrap, confidence, finding_arrays, multilabel, temperature
+from cxrjax.metrics import bootstrap, calibration, confidence, finding_arrays, multilabel, temperature
 from cxrjax.metrics.finding_arrays import FindingArrays
 
 NAN = np.nan
@@ -48,7 +48,7 @@ def test_every_score_is_that_of_scikit_learn_over_known_entries(seed):
     arrays, rng = draw(seed)
     weights = np.vstack([np.ones(150), rng.integers(0, 3, (2, 150))])
     scores = multilabel.measure_findings(arrays, weights)
-    calibration = multilabel.prepare_calibration(arrays, {})(weights)
+    calibrated = multilabel.prepare_calibration(arrays, {})(weights)
     for k, name in enumerate(arrays.findings):
         known = arrays.known[:, k]
         truth = arrays.positive[known, k]
@@ -63,12 +63,45 @@ def test_every_score_is_that_of_scikit_learn_over_known_entries(seed):
             assert found["precision"] == pytest.approx(sklearn.precision_score(truth, called, sample_weight=weight))
             assert found["f1"] == pytest.approx(sklearn.f1_score(truth, called, sample_weight=weight))
             brier = sklearn.brier_score_loss(truth, probability, sample_weight=weight)
-            errors = calibration["classes"][name]
+            errors = calibrated["classes"][name]
             assert errors["brier"].value[r] == pytest.approx(brier)
             loss = sklearn.log_loss(truth, probability, sample_weight=weight)
             assert errors["log_loss"].value[r] == pytest.approx(loss)
     means = np.mean([scores["classes"][name]["auroc"].value for name in arrays.findings], 0)
     np.testing.assert_allclose(scores["macro"]["auroc"].value, means)
+
+
+def test_resamples_of_patients_are_scored_as_the_formulas_over_their_radiographs_score_them():
+    """The draws are written out, and each score is its definition: pairs, precisions at positives, gaps of bins."""
+    arrays, rng = draw(8)
+    patients = np.append(np.arange(40), rng.integers(0, 40, 110))
+    drawn = np.random.default_rng(3).integers(40, size=(25, 40))
+    times = np.array([np.bincount(of_resample, minlength=40) for of_resample in drawn])
+    weights = np.vstack([np.ones(150), times[:, patients]])
+    tree = bootstrap.bootstrap(multilabel.prepare_findings(arrays), patients, 25, seed=3)
+    errors = bootstrap.bootstrap(multilabel.prepare_calibration(arrays, {}), patients, 25, seed=3)
+    for k, name in enumerate(arrays.findings):
+        known = arrays.rows(k)
+        positive = arrays.positive[known, k]
+        probability = arrays.probabilities[known, k]
+        called = arrays.called[known, k]
+        bins = calibration.equal_count_bins(probability)
+        wins = (probability[positive][:, None] > probability[~positive]) * 1.0
+        wins += 0.5 * (probability[positive][:, None] == probability[~positive])
+        reached = probability >= probability[positive][:, None]  # [positives, radiographs]
+        for r, weight in enumerate(weights[:, known]):
+            scores = {score: confidence.values(leaf)[r] for score, leaf in tree["classes"][name].items()}
+            hits = weight[positive]
+            misses = weight[~positive]
+            assert scores["support"] == hits.sum() and scores["n"] == weight.sum()
+            assert scores["auroc"] == hits @ wins @ misses / (hits.sum() * misses.sum())
+            assert scores["recall"] == (weight * (called & positive)).sum() / hits.sum()
+            assert scores["specificity"] == (weight * ~(called | positive)).sum() / misses.sum()
+            precision = (reached * positive * weight).sum(1) / np.maximum((reached * weight).sum(1), 1)
+            np.testing.assert_allclose(scores["average_precision"], hits @ precision / hits.sum(), rtol=1e-13)
+            gaps = [abs((weight * (probability - positive))[bins == b].sum()) for b in range(bins.max() + 1)]
+            error = errors["classes"][name]["ece"].value[r]
+            np.testing.assert_allclose(error, sum(gaps) / weight.sum(), rtol=1e-12)
 
 
 def test_uncertain_and_unknown_entries_change_no_score_of_their_finding():
@@ -167,6 +200,6 @@ def test_the_source_alone_by_hand():
     np.testing.assert_allclose(probabilities, [[0.25, 0.5, 0.5], [0.75, 0.5, 0.5], [0.5, 0.5, 0.5]])
     arrays = make(truth, np.full(truth.shape, 0.5), ("a", "b"))
     by_source = multilabel.source_probabilities(counts, sources, ("a", "b"))
-    scores = once(lambda weights: multilabel.measure_areas(arrays, by_source, weights), 8)
+    scores = once(multilabel.prepare_areas(arrays, by_source), 8)
     assert scores["classes"]["a"]["auroc"] == (9 + 0.5 * (3 + 3)) / 16  # 3 + 1 positives, 3 + 1 negatives
     assert scores["classes"]["b"]["auroc"] == 0.5

@@ -35,6 +35,27 @@ def test_equals_scikit_learn_over_every_weighting(seed):
     np.testing.assert_allclose(hits / (hits + alarms), precision[:-1][::-1])
 
 
+@pytest.mark.parametrize("seed", range(15))
+def test_areas_of_a_ranking_are_those_of_the_curves(seed):
+    positive, scores, weights = draw(seed)
+    scores[np.random.default_rng(seed).random(len(scores)) < 0.1] = np.nan
+    weights = np.vstack([weights, np.zeros(len(scores)), positive])  # no radiograph, and no negative
+    counts = roc.roc_counts(positive, scores, weights)
+    areas = roc.measure_areas(roc.rank(positive, scores), weights)
+    np.testing.assert_array_equal(areas.auroc, roc.auroc(counts))
+    np.testing.assert_allclose(areas.average_precision, roc.average_precision(counts), rtol=1e-13)
+    np.testing.assert_array_equal(areas.positives, counts.true_positives[:, -1])
+    np.testing.assert_array_equal(areas.negatives, counts.false_positives[:, -1])
+
+
+def test_a_ranking_without_positives_or_without_radiographs_has_no_area():
+    for count in (0, 3):
+        areas = roc.measure_areas(roc.rank(np.zeros(count, bool), np.arange(float(count))), np.ones((2, count)))
+        np.testing.assert_array_equal(areas.auroc, [np.nan, np.nan])
+        np.testing.assert_array_equal(areas.average_precision, [np.nan, np.nan])
+        assert areas.negatives.tolist() == [count, count]
+
+
 def test_what_is_not_known_loses_every_pair():
     positive, nan = [True, True, False, False, False], np.nan
     for scores, area in (
