@@ -2,6 +2,7 @@
 
     python -m benchmarks.remedies --quick
     python -m benchmarks.remedies --out=runs/remedies
+    python -m benchmarks.remedies --out=runs/remedies --real=TABLE.csv   # on real radiographs, `remedies_real`
 
 For each planted feature, strength, remedy and seed, trains a small classifier and records how well it recognizes the
 class of the feature on the test split, where the feature goes with the class as in training, and on the split "broken",
@@ -21,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks import remedies_table
+from benchmarks import remedies_real, remedies_table
 from cxrjax.config import LABELS, default_config, freeze
 from cxrjax.data import dataset
 from cxrjax.inference.loaded_run import load_run
@@ -49,6 +50,7 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "appearance": {"remedy.appearance": 0.5},
     "surroundings": {"remedy.surroundings": 1.0},
     "spectrum": {"remedy.spectrum": 1.0},
+    "equalize": {"image.equalize": True},
     "balance+spectrum": {"remedy.balance": True, "remedy.spectrum": 1.0},
     "balance+mix_sources": {"remedy.balance": True, "remedy.mix_sources": 0.5},
     "adversary": {"remedy.adversary": 0.3},
@@ -86,11 +88,14 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help=f"begin no training after {QUICK_MINUTES:.0f} minutes")
     parser.add_argument("--minutes", type=float, default=0.0, help="begin no training after this time; 0: no limit")
     parser.add_argument("--only", default="", help="only trainings whose name contains this text")
+    parser.add_argument("--real", type=Path, help="table of real radiographs of several sources, in place of phantoms")
     options = parser.parse_args()
     minutes = options.minutes or (QUICK_MINUTES if options.quick else float("inf"))
     end = time.monotonic() + 60 * minutes
     compilation_cache.enable_compilation_cache(str(options.out / "compiled"))
-    for cell in list_cells(options.quick):
+    if options.real:
+        remedies_real.run(options.real, options.out, end)
+    for cell in () if options.real else list_cells(options.quick):
         target = options.out / "cells" / f"{cell.name}.json"
         if target.exists() or options.only not in cell.name:
             continue
@@ -101,7 +106,9 @@ def main() -> int:
         atomic_files.atomic_write(target, (json.dumps(cell._asdict() | result, indent=2) + "\n").encode())
         print(f"{cell.name}: {json.dumps(result)}", file=sys.stderr, flush=True)
     results = [json.loads(path.read_text()) for path in sorted((options.out / "cells").glob("*.json"))]
-    atomic_files.atomic_write(options.report, remedies_table.format_report(results).encode())
+    real_results = [json.loads(path.read_text()) for path in sorted((options.out / "real_cells").glob("*.json"))]
+    report = [remedies_table.format_report(results), remedies_real.format_section(real_results)]
+    atomic_files.atomic_write(options.report, "\n".join(filter(None, report)).encode())
     return 0
 
 

@@ -1,0 +1,234 @@
+"""Measure remedies on real radiographs of several sources: each source is left out of training in turn.
+
+    python -m benchmarks.remedies --real=TABLE.csv --out=runs/remedies
+
+The table has the columns path, label, dataset (or source) and patient_id, as `python -m data_prep table` reads it. Of
+each class of each source, up to 80 radiographs are trained on, and up to 20 validated on. A network is judged by the
+radiographs of the source that was left out, of the classes that another source has: how many it recognizes.
+"""
+
+import csv
+import itertools
+import json
+import shutil
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cxrjax.config import default_config, freeze
+from cxrjax.data import dataset
+from cxrjax.inference.loaded_run import load_run
+from cxrjax.inference.predictor import make_predictor
+from cxrjax.metrics import intervals
+from cxrjax.runs.run_dir import RunError
+from cxrjax.runtime import atomic_files
+from cxrjax.runtime.formatting import format_label
+from cxrjax.training import trainer
+from data_prep.__main__ import main as prepare
+
+NUM_TRAIN = 80  # radiographs of each class of each source
+NUM_VALIDATION = 20
+SIZE = 64  # pixels, side of the radiographs and of the network's input
+LABELS = ("normal", "bacterial", "viral", "tuberculosis", "covid19")
+REMEDIES: dict[str, dict[str, Any]] = {
+    "none": {},
+    "balance": {"remedy.balance": True},
+    "spectrum": {"remedy.spectrum": 1.0},
+    "appearance": {"remedy.appearance": 0.5},
+    "equalize": {"image.equalize": True},
+}
+
+
+class Cell(NamedTuple):
+    """One training: without a source, with a remedy."""
+
+    source: str
+    remedy: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of its file."""
+        return f"real-{self.source}-{self.remedy}-{self.seed}"
+
+
+def run(table: Path, out: Path, end: float) -> list[dict[str, Any]]:
+    """Train the cells that are not there yet until a time, and return the contents of all.
+
+    Args:
+        table: the radiographs, see the module.
+        out: folder of the data and the results.
+        end: value of `time.monotonic` after which no training begins.
+    """
+    labels_by_source = _prepare_data(table, out)
+    for cell in list_cells(labels_by_source):
+        target = out / "real_cells" / f"{cell.name}.json"
+        if target.exists() or time.monotonic() > end:
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        result = cell._asdict() | train(cell, labels_by_source, out)
+        atomic_files.atomic_write(target, (json.dumps(result, indent=2) + "\n").encode())
+        print(f"{cell.name}: {json.dumps(result)}", file=sys.stderr, flush=True)
+    return [json.loads(path.read_text()) for path in sorted((out / "real_cells").glob("*.json"))]
+
+
+def list_cells(labels_by_source: Mapping[str, set[str]]) -> Iterator[Cell]:
+    """Yield the trainings: for each seed and remedy, all sources that have a class of another one."""
+    for seed, remedy, source in itertools.product(range(3), REMEDIES, sorted(labels_by_source)):
+        if labels_by_source[source] & _other_labels(labels_by_source, source):
+            yield Cell(source, remedy, seed)
+
+
+def train(cell: Cell, labels_by_source: Mapping[str, set[str]], out: Path) -> dict[str, Any]:
+    """Train one network; return how many of each class of the source it recognizes, or {"refused": reason}."""
+    start = time.process_time()
+    others = sorted(set(labels_by_source) - {cell.source})
+    other_labels = _other_labels(labels_by_source, cell.source)
+    config = _config(cell, out)
+    config.classifier.classes = tuple(label for label in LABELS if label in other_labels)
+    config.data.train = "+".join(others)
+    config.data.validation = "+".join(f"{source}_val" for source in others)
+    workdir = out / "real_run"
+    shutil.rmtree(workdir, ignore_errors=True)
+    try:
+        trainer.train(freeze(config), workdir)
+    except (ValueError, RunError) as error:
+        return {"refused": str(error).removeprefix(f"{workdir}: ")}
+    predictor = make_predictor(load_run(workdir, use_ood_detector=False))
+    radiographs = dataset.load(
+        config.data.dir,
+        f"{cell.source}+{cell.source}_val",
+        size=SIZE,
+        gamma=config.image.gamma,
+        equalize=config.image.equalize,
+        borders="uniform",
+        num_threads=2,
+    )
+    labels = np.array(radiographs.labels)
+    predicted = np.array([result.label for result in predictor.predict(radiographs.images)])
+    counts = {
+        label: {"n": int((labels == label).sum()), "right": int((predicted[labels == label] == label).sum())}
+        for label in sorted(labels_by_source[cell.source] & other_labels)
+    }
+    return {"classes": counts, "cpu_seconds": time.process_time() - start}
+
+
+def format_section(results: Sequence[Mapping[str, Any]]) -> str:
+    """Return the section of benchmarks/REMEDIES.md on real radiographs; "" without results."""
+    if not results:
+        return ""
+    cells: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for result in results:
+        if "refused" not in result:
+            cells[result["remedy"], result["source"]].append(result)
+    columns = sorted({(result["source"], label) for result in results for label in result.get("classes", {})})
+    seeds = len({result["seed"] for result in results})
+    lines = [
+        "## Real radiographs, a source left out",
+        "",
+        f"`python -m benchmarks.remedies --real=TABLE.csv`, {seeds} {'seed' if seeds == 1 else 'seeds'}, whole radiographs",
+        f"of {SIZE}². Of the radiographs of a source that was not trained on, and of classes that another source has, how",
+        "many are recognized; in brackets the 95% interval of all seeds' radiographs together, as if each were one more.",
+        "",
+        "| remedy | " + " | ".join(f"{source}, {format_label(label)}" for source, label in columns) + " | mean |",
+        "|---" * (len(columns) + 2) + "|",
+    ]
+    for remedy in REMEDIES:
+        shares = [_recall(cells[remedy, source], label) for source, label in columns]
+        if any(share is not None for share in shares):
+            known = [share[0] for share in shares if share is not None]
+            mean = f"{np.mean(known):.0%}" if len(known) == len(columns) else "–"
+            lines.append(f"| {remedy} | " + " | ".join(map(_format_share, shares)) + f" | {mean} |")
+    return "\n".join([*lines, ""])
+
+
+def _recall(results: Sequence[Mapping[str, Any]], label: str) -> tuple[float, float, float] | None:
+    """Return how many radiographs of a class are recognized, with an interval; None without trainings."""
+    counts = [result["classes"][label] for result in results if label in result["classes"]]
+    if not counts:
+        return None
+    n = sum(count["n"] for count in counts)
+    share = sum(count["right"] for count in counts) / n
+    return (share, *intervals.wilson(share, n))
+
+
+def _format_share(share: tuple[float, float, float] | None) -> str:
+    return "–" if share is None else f"{share[0]:.0%} ({share[1]:.0%} to {share[2]:.0%})"
+
+
+def _other_labels(labels_by_source: Mapping[str, set[str]], source: str) -> set[str]:
+    return set().union(*(labels for name, labels in labels_by_source.items() if name != source))
+
+
+def _prepare_data(table: Path, out: Path) -> dict[str, set[str]]:
+    """Prepare the radiographs with two splits per source, unless they are there; return the labels of each source."""
+    rows = _choose_rows(table)
+    labels_by_source: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        labels_by_source[row["source"]].add(row["label"])
+    if not (out / "data" / "real").exists():
+        out.mkdir(parents=True, exist_ok=True)
+        with (out / "real.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        arguments = ["table", f"--csv={out / 'real.csv'}", f"--raw_dir={table.parent}", "--name=real"]
+        if prepare([*arguments, f"--out={out / 'data'}", "--duplicates=off"]):
+            raise SystemExit(f"{table}: the radiographs could not be prepared")
+    return dict(labels_by_source)
+
+
+def _choose_rows(table: Path) -> list[dict[str, str]]:
+    """Return the rows of the radiographs that are used, each with the name of its split; a patient is in one split."""
+    by_patient: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    with table.open(newline="") as file:
+        for row in csv.DictReader(file):
+            source = (row.get("source") or row["dataset"]).replace("-", "_")
+            if row["label"] in LABELS:
+                chosen = {"path": row["path"], "label": row["label"], "source": source, "patient_id": row["patient_id"]}
+                by_patient[source, row["patient_id"] or row["path"]].append(chosen)
+    rng = np.random.default_rng(0)
+    rows = []
+    counts: Counter[tuple[str, str]] = Counter()  # by split and label
+    for source, patient in rng.permutation(sorted(by_patient)).tolist():
+        is_validation = rng.random() < NUM_VALIDATION / (NUM_TRAIN + NUM_VALIDATION)
+        split = f"{source}_val" if is_validation else source
+        for row in by_patient[source, patient]:
+            if counts[split, row["label"]] < (NUM_VALIDATION if is_validation else NUM_TRAIN):
+                counts[split, row["label"]] += 1
+                rows.append(row | {"split": split})
+    return rows
+
+
+def _config(cell: Cell, out: Path) -> Any:
+    config: Any = default_config()
+    config.task = "classify"
+    config.seed = cell.seed
+    config.classifier.architecture = "resnet8_narrow"
+    config.classifier.channels = 1
+    config.data.dir = str(out / "data" / "real")
+    config.image.size = SIZE
+    config.image.equalize = False
+    config.patches.mode = "global"
+    config.patches.mask_lungs = False
+    config.patches.size = SIZE
+    config.training.epochs = 8
+    config.training.batch_size = 32
+    config.training.learning_rate = 2e-3
+    config.training.schedule = "cosine"
+    config.training.warmup_fraction = 0.1
+    config.training.ema_decay = 0.95
+    config.training.metric = "loss"
+    config.optimizer.weight_decay = 1e-4
+    config.evaluation.batch_size = 32
+    config.tracking.trackers = ()
+    config.tracking.num_images = 0
+    for key, value in REMEDIES[cell.remedy].items():
+        section, name = key.split(".")
+        config[section][name] = value
+    return config
