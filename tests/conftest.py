@@ -1,5 +1,6 @@
 """Fixtures that more than one test file uses."""
 
+import fcntl
 import gc
 import os
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import jaxtyping
 import pytest
 from jaxtyping import install_import_hook
 
@@ -94,6 +96,14 @@ def rare_collections():
     gc.set_threshold(100_000, 20, 50)
 
 
+@pytest.fixture
+def unchecked_types():
+    """Check no types, for simulations of many draws of what other tests call with checks."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
 @pytest.fixture(scope="session")
 def apply():
     """What a module gives outside of training, as one program: without, each operator is compiled by itself."""
@@ -115,19 +125,13 @@ def small_segmenter():
         yield
 
 
-@pytest.fixture(scope="session")
-def phantom_runs(tmp_path_factory) -> Path:
-    """A folder with prepared phantoms (data/phantom), a segmenter's run (segment) and a classifier's run (classify).
-
-    Who loads the runs needs `small_segmenter` too. Tests leave the folder as it is.
-    """
+def make_phantom_runs(folder: Path) -> None:
     from cxrjax.config import recipes
     from cxrjax.evaluation import evaluate
     from cxrjax.inference import fit_ood
     from cxrjax.training import trainer
     from data_prep.__main__ import main as prepare
 
-    folder = tmp_path_factory.mktemp("phantom_runs")
     size = PHANTOM_SIZE
     arguments = ["phantom", f"--out={folder / 'data'}", "--count=6", f"--size={size}", "--split_ratios=0.6,0.2,0.2"]
     assert prepare(arguments) == 0
@@ -151,4 +155,19 @@ def phantom_runs(tmp_path_factory) -> Path:
         fit_ood.fit_ood_detector(folder / "classify")
         evaluate.evaluate_run(folder / "segment", "test")
         evaluate.evaluate_run(folder / "classify", "test")
+
+
+@pytest.fixture(scope="session")
+def phantom_runs(session_folder) -> Path:
+    """A folder with prepared phantoms (data/phantom), a segmenter's run (segment) and a classifier's run (classify).
+
+    Who loads the runs needs `small_segmenter` too. The first worker that needs the folder makes it, for all of them;
+    tests leave it as it is.
+    """
+    folder = session_folder / "phantom_runs"
+    with (session_folder / "phantom_runs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            folder.mkdir()
+            make_phantom_runs(folder)
     return folder

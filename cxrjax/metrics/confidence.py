@@ -6,6 +6,7 @@ not an array is the same in every resample. Row 0 is the data itself, the other 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -266,10 +267,7 @@ def _interval(leaf: Leaf, design: Design, patients: float) -> Interval | None:
     drawn[0] = False
     if np.isnan(value) or not drawn.any():
         return None
-
-    def sample(counts: Num[np.ndarray, "r"]) -> intervals.Sample:
-        return intervals.count_sample(counts, design.patients)
-
+    sample = partial(intervals.count_sample, patients=design.patients)
     match leaf:
         case Proportion():
             return intervals.bound_share(all_values, leaf.n, design)

@@ -189,11 +189,7 @@ def bound_auroc(value: float, resampled: Float[np.ndarray, "r"], positives: Samp
     if STILL < value < 1 - STILL:
         ratio = resampled.var() / _auroc_variance(value, *radiographs) * _few(min(patients))
         factor = 1.0 if max_factor == 1 else float(np.clip(ratio, 1.0, max_factor))
-
-    def outside(area: float) -> float:
-        return (value - area) ** 2 - _Z**2 * factor * _auroc_variance(area, *radiographs)
-
-    return _solve(outside, value)
+    return _solve(lambda area: (value - area) ** 2 - _Z**2 * factor * _auroc_variance(area, *radiographs), value)
 
 
 def bound_average_precision(
@@ -257,11 +253,8 @@ def combine(
     down = values - ends[:, 0]
     up = ends[:, 1] - values
     products = weights[:, None] * weights * correlation
-
-    def reach(distances: Float[np.ndarray, "k"]) -> float:
-        return float(np.sqrt(max(distances @ products @ distances, 0.0)))
-
-    return value - reach(np.where(weights > 0, down, up)), value + reach(np.where(weights > 0, up, down))
+    low = value - _norm(np.where(weights > 0, down, up), products)
+    return low, value + _norm(np.where(weights > 0, up, down), products)
 
 
 def reach_bounds(ends: Interval, value: float, resampled: Float[np.ndarray, "r"], patients: float) -> Interval:
@@ -335,6 +328,11 @@ def bound_ratio(values: Float[np.ndarray, "2"], ends: Float[np.ndarray, "2 2"], 
         return ratio + sign * root  # pyright: ignore[reportOperatorIssue] a number, since full_output is False
 
     return search(-1), search(1)
+
+
+def _norm(distances: Float[np.ndarray, "k"], products: Float[np.ndarray, "k k"]) -> float:
+    """Return the square root of a quadratic form, and 0 where rounding makes it negative."""
+    return float(np.sqrt(max(distances @ products @ distances, 0.0)))
 
 
 def _bound_extreme(value: float, n: float) -> Interval:

@@ -8,8 +8,8 @@ from cxrjax.metrics import bootstrap
 
 
 @pytest.mark.parametrize("kind", verdicts.KINDS)
-def test_the_verdict_says_what_is_true_of_the_data(kind, monkeypatch):
-    monkeypatch.setattr(bootstrap.bootstrap, "__defaults__", (200, 0))
+def test_the_verdict_says_what_is_true_of_the_data(kind, monkeypatch, unchecked_types):
+    monkeypatch.setattr(bootstrap.bootstrap, "__defaults__", (100, 0))
     made_up = verdicts.KINDS[kind]
     right = [made_up.is_right(verdicts.conclude(made_up, np.random.default_rng(100 + seed))) for seed in range(2)]
     assert all(right)
