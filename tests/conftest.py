@@ -11,6 +11,7 @@ import jax
 import jaxtyping
 import pytest
 from jaxtyping import install_import_hook
+from threadpoolctl import threadpool_limits
 
 # In the tests, the functions of these modules check the types and shapes of their arguments and results, as far as they
 # are annotated. `is_pep484_tower` accepts an int for a float.
@@ -37,9 +38,10 @@ if jax.__version_info__ < (0, 11):
 
 PHANTOM_SIZE = 96  # pixels, side of the images of `phantom_runs`
 
-# Files that take longest, begun first, so that of several workers none is left with one of them at the end.
+# Files that take longest, begun first, so that of several workers none is left with one of them at the end. Of those
+# that need `phantom_runs`, the second is begun when the first has made them.
 LONGEST = (
-    "test_end_to_end.py", "test_public_api.py", "test_multihost.py", "test_trainer.py", "test_export.py",
+    "test_end_to_end.py", "test_trainer.py", "test_public_api.py", "test_multihost.py", "test_export.py",
     "test_saliency.py", "test_parity.py", "test_loader.py", "test_without_lungs.py", "test_pipeline.py",
 )  # fmt: skip
 
@@ -86,6 +88,17 @@ def quick_compilation(session_folder):
     jax.config.update("jax_disable_most_optimizations", True)
     jax.config.update("jax_compilation_cache_dir", str(session_folder / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_blas_thread():
+    """Multiply matrices of NumPy and SciPy by one thread: those of several workers would wait for each other's cores.
+
+    Processes that a test starts do so too, by the variable.
+    """
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

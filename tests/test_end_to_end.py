@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,9 +29,9 @@ SIZE = 96
 
 
 @pytest.fixture(scope="module")
-def folder(phantom_runs, small_segmenter):
-    """Prepared phantoms, a segmenter's run and a classifier's run."""
-    return phantom_runs
+def folder(phantom_runs, small_segmenter, tmp_path_factory):
+    """A copy of prepared phantoms, a segmenter's run and a classifier's run, which tests may write to."""
+    return shutil.copytree(phantom_runs, tmp_path_factory.mktemp("end_to_end") / "runs")
 
 
 def test_a_row_a_radiograph_and_scores_from_the_rows_alone(folder):
@@ -116,15 +117,17 @@ def test_segmentation_is_scored_by_structure(folder):
 
 
 def test_a_run_needs_only_its_own_folder_and_goes_on_past_a_bad_file(folder, tmp_path):
-    (folder / "segment").rename(folder / "moved")  # the classifier's run holds what it needs of it
+    run = shutil.copytree(folder / "classify", tmp_path / "run")
+    settings = json.loads((run / "config.json").read_text())
+    settings["segmenter"]["workdir"] = str(tmp_path / "gone")  # the classifier's run holds what it needs of it
+    (run / "config.json").write_text(json.dumps(settings))
     picture = np.random.default_rng(0).integers(0, 255, (80, 70)).astype(np.uint8)
     (tmp_path / "in").mkdir()
     cv2.imwrite(str(tmp_path / "in" / "b.png"), picture)
     data = (tmp_path / "in" / "b.png").read_bytes()
     (tmp_path / "in" / "a.png").write_bytes(data[: len(data) // 2])
     cv2.imwrite(str(tmp_path / "in" / "c.png"), cv2.resize(picture, (100, 100)))
-    rows = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "out").rows
-    (folder / "moved").rename(folder / "segment")
+    rows = predict_files.predict(run, tmp_path / "in", tmp_path / "out").rows
     assert [row["path"] for row in rows] == ["a.png", "b.png", "c.png"]
     assert rows[0]["status"] == "unreadable" and "truncated" in rows[0]["reason"]
     assert not (tmp_path / "out" / "a.png.figure.png").exists() and (tmp_path / "out" / "b.png.figure.png").exists()
