@@ -51,6 +51,9 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "surroundings": {"remedy.surroundings": 1.0},
     "spectrum": {"remedy.spectrum": 1.0},
     "equalize": {"image.equalize": True},
+    "center_crop": {"patches.center_crop": 0.25, "training.augment_probability": 0.0},  # the middle, in training too
+    "scale": {"augmentation.scale": 0.3},
+    "balance+scale": {"remedy.balance": True, "augmentation.scale": 0.3},
     "balance+spectrum": {"remedy.balance": True, "remedy.spectrum": 1.0},
     "balance+mix_sources": {"remedy.balance": True, "remedy.mix_sources": 0.5},
     "adversary": {"remedy.adversary": 0.3},
@@ -61,9 +64,12 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "balance+surroundings": {"remedy.balance": True, "remedy.surroundings": 1.0},
     "mask_lungs": {"patches.mask_lungs": True},
     "lung_box": {"patches.mode": "lung_bbox"},
-    "last_layer": {},  # of a training without a remedy, trained again on the training split
+    # of a training without a remedy, trained again on the training split; with a penalty, where it is named
+    "last_layer": {},
+    "last_layer_1": {},
 }
-QUICK_REMEDIES = ("none", "balance", "bias_balanced", "group_dro", "balance+adversary", "last_layer")
+_PENALTIES = {"last_layer": 0.01, "last_layer_1": 1.0}  # of the squared weights
+QUICK_REMEDIES = ("none", "balance", "spectrum", "center_crop", "bias_balanced", "last_layer")
 QUICK_MINUTES = 20.0
 
 
@@ -127,17 +133,17 @@ def run(cell: Cell, out: Path) -> dict[str, Any]:
     data = _prepare_data(cell, out)
     start = time.process_time()
     # A last layer is trained again on the features of the training without a remedy.
-    trained = cell._replace(remedy="none") if cell.remedy == "last_layer" else cell
+    trained = cell._replace(remedy="none") if cell.remedy in _PENALTIES else cell
     workdir = out / "runs" / trained.name
     try:
         if not (workdir / _DONE).exists():
             shutil.rmtree(workdir, ignore_errors=True)
             trainer.train(freeze(_config(trained, data, out)), workdir)
             (workdir / _DONE).touch()
-        if cell.remedy == "last_layer":
+        if cell.remedy in _PENALTIES:
             target = out / "runs" / cell.name
             shutil.rmtree(target, ignore_errors=True)
-            last_layer.retrain_last_layer(workdir, target, split="train")
+            last_layer.retrain_last_layer(workdir, target, split="train", penalty=_PENALTIES[cell.remedy])
             workdir = target
     except (ValueError, RunError) as error:
         return {"refused": str(error).removeprefix(f"{workdir}: ")}

@@ -44,11 +44,16 @@ def conclude(audit: Numbers) -> dict[str, list[str]]:
     by_name = {entry["name"]: entry for entry in audit["experiments"] if entry["scores"]}
     possible = []
     separable = [result.label for result in results if not result.is_confounded]
-    if len(sources) > 1 and len(separable) > 1 and any(_is_found(by_name, name) for name in _METADATA):
+    against_source = by_name.get("against_source")
+    is_source_used = any(_is_found(by_name, name) for name in _METADATA) or (
+        against_source is not None and criteria.depends_on_source(against_source)
+    )
+    if len(sources) > 1 and len(separable) > 1 and is_source_used:
         possible.append(
             f"for {join_labels(separable)}, which share sources, --config.remedy.balance=True or "
             "--config.remedy.loss=bias_balanced takes from the source what it says of the label, and cxrjax "
-            "retrain_last_layer does so for the last layer of this run"
+            "retrain_last_layer does so for the last layer of this run; whether one helps, the pairs against the source "
+            "in the audit of the new run tell"
         )
     if any(_is_found(by_name, name) for name in _OUTSIDE):
         possible.append(
@@ -56,7 +61,10 @@ def conclude(audit: Numbers) -> dict[str, list[str]]:
             "--config.remedy.surroundings=1.0"
         )
     if any(_is_lost(by_name.get(name)) for name in _APPEARANCE):
-        possible.append("gray levels and sharpness are varied in training by --config.remedy.appearance=0.5")
+        possible.append(
+            "gray levels and sharpness are varied in training by --config.remedy.appearance=0.5 or "
+            "--config.remedy.spectrum=1.0"
+        )
     return {"possible": possible, "impossible": impossible}
 
 

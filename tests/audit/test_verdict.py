@@ -259,6 +259,8 @@ def test_pairs_against_the_source(reached, change, said, answer):
     assert "(least for COVID-19, 20% (18% to 22%))" in sentence
     assert "95% (93% to 97%) where the source points to the right one" in sentence
     assert answers.answer_against_source(entry).answer == answer
+    remedies = verdict.conclude(content)["remedies"]["possible"]
+    assert any("remedy.balance=True" in remedy for remedy in remedies) is (answer in ("yes", "in part"))
 
 
 @pytest.mark.parametrize(
