@@ -56,7 +56,7 @@ def init_state(variables: Any, optimizer: optax.GradientTransformation, config: 
     return TrainState(
         params=variables["params"],
         batch_stats=variables["batch_stats"],
-        opt_state=optimizer.init(variables["params"]),
+        opt_state=jax.jit(optimizer.init)(variables["params"]),  # one program, not one per parameter
         step=jnp.int32(0),
         loss_sum=jnp.float32(0),
         ema_params=jax.tree.map(jnp.copy, dict(variables)) if config.training.ema_decay else {},
@@ -116,32 +116,31 @@ def build_optimizer(config: Config, total_steps: int, phase: TrainingPhase) -> o
 def make_train_step(
     task: Task,
     optimizer: optax.GradientTransformation,
-    learning_rate: Callable[[Array, Array], Array],
     phase: TrainingPhase,
     config: Config,
     loader: Loader,
 ) -> jax.stages.Wrapped:
-    """Return the jitted step (state, batch of `loader.next_batch`) -> state.
+    """Return the jitted step (state, batch of `loader.next_batch`, learning rate) -> state.
 
-    Each device processes its shard of the batch; the result is that of the whole batch.
+    Each device processes its shard of the batch; the result is that of the whole batch. The learning rate is computed
+    by a program of its own, `learning_rate`, since XLA would compile and compute a schedule again in the update of
+    every parameter.
 
     Args:
         task: provides the loss.
         optimizer: optimizer of the phase.
-        learning_rate: (step, scale of the plateau) -> learning rate.
         phase: phase of the training.
         config: config of the run.
         loader: provides the batches.
     """
 
-    def step(state: TrainState, batch: Any) -> TrainState:
+    def step(state: TrainState, batch: Any, learning_rate: Array) -> TrainState:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
         loss_and_grad = jax.value_and_grad(task.loss, has_aux=True)
         with batch_norm.freeze_batch_stats(partial(param_groups.is_frozen, phase.param_groups)):
             (loss, batch_stats), gradients = loss_and_grad(state.params, state.batch_stats, loader.unpack(batch), key)
         direction, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-        rate = learning_rate(state.step, state.plateau.scale)
-        params = jax.tree.map(lambda weight, update: weight - rate * update, state.params, direction)
+        params = jax.tree.map(lambda weight, update: weight - learning_rate * update, state.params, direction)
         variables = {"params": params, "batch_stats": batch_stats}
         ema_params = {}
         if state.ema_params:
@@ -155,4 +154,5 @@ def make_train_step(
         )
 
     replicated = loader.batch_sharding.replicated
-    return jax.jit(step, donate_argnums=0, in_shardings=(replicated, loader.input_shardings), out_shardings=replicated)
+    in_shardings = (replicated, loader.input_shardings, replicated)
+    return jax.jit(step, donate_argnums=0, in_shardings=in_shardings, out_shardings=replicated)

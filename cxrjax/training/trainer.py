@@ -302,12 +302,14 @@ class Trainer:
             (state, batch) -> state; see `train_step.make_train_step`.
         """
         optimizer = train_step.build_optimizer(self.config, self.total_steps, phase)
-        step = train_step.make_train_step(self.task, optimizer, learning_rate, phase, self.config, self.loader)
-        lowered = step.lower(state, batch)
+        step = train_step.make_train_step(self.task, optimizer, phase, self.config, self.loader)
+        replicated = self._batch_sharding.replicated
+        compute_rate = jax.jit(learning_rate, in_shardings=replicated, out_shardings=replicated)
+        lowered = step.lower(state, batch, compute_rate(state.step, state.plateau.scale))
         malloc.trim_heap()
         compiled = lowered.compile()
         malloc.trim_heap()
-        return compiled
+        return lambda state, batch: compiled(state, batch, compute_rate(state.step, state.plateau.scale))
 
     def with_values(self, state: TrainState, **values: Any) -> TrainState:
         """Return a state with some fields replaced by host arrays."""

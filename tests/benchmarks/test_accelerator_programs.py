@@ -91,11 +91,11 @@ def training_step(task):
     training = trainer.Trainer(config, built)
     phase = training.phases[0]
     optimiser = train_step.build_optimizer(config, training.total_steps, phase)
-    rate = train_step.lr_schedule(config, training.total_steps, phase)
-    step = train_step.make_train_step(training.task, optimiser, rate, phase, config, training.loader)
+    step = train_step.make_train_step(training.task, optimiser, phase, config, training.loader)
     return step, (
         train_step.init_state(from_config.zero_variables(network), optimiser, config),
         training.loader.next_batch(0),
+        jnp.float32(0.01),
     )
 
 

@@ -50,10 +50,10 @@ def learn(batch_size: int, streamed: bool = False, count: int = 4) -> train_step
     order = sampler.BatchSampler(groups_of_all, batch_size, "shuffle", seed=0)
     feed = loader.make_loader((lambda row: x[row]) if streamed else x, order, shares, num_threads=2)
     optimiser = train_step.build_optimizer(config, count, phase)
-    step = train_step.make_train_step(task, optimiser, lambda number, scale: jnp.float32(0.01), phase, config, feed)
+    step = train_step.make_train_step(task, optimiser, phase, config, feed)
     state = shares.replicate(train_step.init_state(task.init(jax.random.key(0)), optimiser, config))
     for number in range(order.steps_per_epoch - 2, order.steps_per_epoch - 2 + count):
-        state = step(state, feed.next_batch(number))
+        state = step(state, feed.next_batch(number), jnp.float32(0.01))
     return jax.device_get(state)
 
 

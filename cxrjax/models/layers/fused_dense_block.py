@@ -20,17 +20,8 @@ from jax import Array, lax
 from cxrjax.models.cpu.switch import kernels
 from cxrjax.models.layers.batch_norm import BatchNorm
 from cxrjax.models.layers.conv import Conv
+from cxrjax.models.layers.layer_stack import DenseLayerParams, LayerStack
 from cxrjax.models.layers.precision import accumulator_dtype
-
-
-class DenseLayerParams(NamedTuple):
-    """Parameters of a layer that reads c features and adds f, and its dropout mask."""
-
-    scale: Array  # float [c], of the norm
-    shift: Array  # float [c], of the norm
-    kernel: Array  # float [k, k, c, f]
-    bias: Array  # float [f]
-    dropout_mask: Array  # float, factors of the layer's result; broadcasts to [N, h, w, f]
 
 
 class DenseBlockOutput(NamedTuple):
@@ -133,18 +124,24 @@ def dense_block(x: Array, layers: list[DenseLayerParams], epsilon: float) -> Den
     Returns:
         The features of x followed by all added features, C = C', in the type of x.
     """
-    start = x.shape[-1]
     added = sum(layer.bias.size for layer in layers)
-    features = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, added)))
     mean, variance = _batch_stats(x)
+    output = DenseBlockOutput(
+        features=jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, added))),
+        mean=jnp.pad(mean, (0, added)),
+        variance=jnp.pad(variance, (0, added)),
+    )
+    if _is_looped(x, layers):
+        stack = LayerStack.concatenate(layers)
+        width = layers[-1].scale.size
+
+        def add_layer(number: Array, output: DenseBlockOutput) -> DenseBlockOutput:
+            return _add_features(output, stack.read(number, width), stack.counts[number], epsilon)
+
+        return lax.fori_loop(0, len(layers), add_layer, output)
     for layer in layers:
-        y = _layer_forward(features[..., :start], layer, mean, variance, epsilon)
-        features = lax.dynamic_update_slice_in_dim(features, y, start, axis=-1)
-        start += y.shape[-1]
-        added_mean, added_variance = _batch_stats(y)
-        mean = jnp.concatenate((mean, added_mean))
-        variance = jnp.concatenate((variance, added_variance))
-    return DenseBlockOutput(features, mean, variance)
+        output = _add_features(output, layer, layer.scale.size, epsilon)
+    return output
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -161,12 +158,16 @@ class _Gradient(NamedTuple):
     mean: Array  # float32 [C']
     variance: Array  # float32 [C']
 
-    def total(self, output: DenseBlockOutput, channels: slice) -> Array:
+    def total(self, output: DenseBlockOutput, start: int | Array, size: int) -> Array:
         """Compute the total gradient of some channels, after all layers that read them have added to it."""
+
+        def read(values: Array) -> Array:
+            return lax.dynamic_slice_in_dim(values, start, size, axis=-1)
+
         count = output.features.size // output.features.shape[-1]
-        deviation = output.features[..., channels] - output.mean[channels]
-        through_stats = (self.mean[channels] + 2 * self.variance[channels] * deviation) / count
-        return self.features[..., channels] + through_stats.astype(self.features.dtype)
+        deviation = read(output.features) - read(output.mean)
+        through_stats = (read(self.mean) + 2 * read(self.variance) * deviation) / count
+        return read(self.features) + through_stats.astype(self.features.dtype)
 
 
 def _dense_block_fwd(
@@ -181,15 +182,29 @@ def _dense_block_bwd(
 ) -> tuple[Array, list[DenseLayerParams]]:
     output, layers = residuals
     gradient = _Gradient(*d_output)
-    end = output.features.shape[-1]
-    d_layers = []
-    for layer in reversed(layers):
-        start = end - layer.bias.size
-        dy = gradient.total(output, slice(start, end))
-        gradient, d_layer = _layer_backward(output, gradient, layer, dy, epsilon)
-        d_layers.append(d_layer)
-        end = start
-    return gradient.total(output, slice(0, end)), d_layers[::-1]
+    counts = [layer.scale.size for layer in layers]
+    if _is_looped(output.features, layers):
+        stack = LayerStack.concatenate(layers)
+        added = layers[-1].bias.size
+
+        def subtract_layer(i: Array, state: tuple[_Gradient, LayerStack]) -> tuple[_Gradient, LayerStack]:
+            gradient, d_stack = state
+            number = len(layers) - 1 - i
+            layer = stack.read(number, counts[-1])
+            dy = gradient.total(output, stack.counts[number], added)
+            gradient, d_layer = _layer_backward(output, gradient, layer, dy, epsilon)
+            return gradient, d_stack.add(number, d_layer)
+
+        zeros = jax.tree.map(jnp.zeros_like, stack)._replace(starts=stack.starts, counts=stack.counts)
+        gradient, d_stack = lax.fori_loop(0, len(layers), subtract_layer, (gradient, zeros))
+        d_layers = d_stack.split(counts)
+    else:
+        d_layers = []
+        for layer in reversed(layers):
+            dy = gradient.total(output, layer.scale.size, layer.bias.size)
+            gradient, d_layer = _layer_backward(output, gradient, layer, dy, epsilon)
+            d_layers.insert(0, d_layer)
+    return gradient.total(output, 0, counts[0]), d_layers
 
 
 def _single_layer_fwd(
@@ -205,11 +220,30 @@ def _single_layer_bwd(
     inputs, layer = residuals  # the input of the layer and its statistics
     gradient = _Gradient(jnp.zeros_like(inputs.features), d_output.mean, d_output.variance)
     gradient, d_layer = _layer_backward(inputs, gradient, layer, d_output.features, epsilon)
-    return gradient.total(inputs, slice(None)), d_layer
+    return gradient.total(inputs, 0, inputs.features.shape[-1]), d_layer
 
 
 dense_block.defvjp(_dense_block_fwd, _dense_block_bwd)
 single_layer.defvjp(_single_layer_fwd, _single_layer_bwd)
+
+
+def _is_looped(x: Array, layers: Sequence[DenseLayerParams]) -> bool:
+    """Return whether a loop runs the layers of a block on features [N, h, w, C]."""
+    return len(layers) > 1 and x.shape[1] * x.shape[2] <= kernels().max_looped_pixels
+
+
+def _add_features(
+    output: DenseBlockOutput, layer: DenseLayerParams, start: int | Array, epsilon: float
+) -> DenseBlockOutput:
+    """Run a layer, and write its features and their statistics from channel `start` on."""
+    y = _layer_forward(output.features[..., : layer.scale.size], layer, output.mean, output.variance, epsilon)
+    results = DenseBlockOutput(y, *_batch_stats(y))
+    return DenseBlockOutput(
+        *(
+            lax.dynamic_update_slice_in_dim(total, result, start, axis=-1)
+            for total, result in zip(output, results, strict=True)
+        )
+    )
 
 
 def _batch_stats(x: Array) -> tuple[Array, Array]:
