@@ -6,20 +6,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cxrjax.models.cpu import dense_layer_gradient
+from cxrjax.models.cpu import dense_layer_gradient, switch
 from cxrjax.models.layers import fused_dense_block
 from cxrjax.models.layers.conv import Conv
-from cxrjax.models.layers.fused_dense_block import DenseLayerParams
+from cxrjax.models.layers.layer_stack import DenseLayerParams
 from cxrjax.runtime.platform import traced_for
 
 EPSILON = 1e-5
 DRAWS = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize("platform", ["cpu", "cuda"])
-def test_value_statistics_and_gradients_are_those_of_the_layers_themselves(platform, monkeypatch):
-    """In double precision, on pictures of several strips; elsewhere than on a CPU in no strips."""
-    monkeypatch.setattr(dense_layer_gradient, "PIXELS_AT_ONCE", 2 * 3 * 5)  # three rows of two pictures
+@pytest.mark.parametrize(("platform", "max_looped_pixels"), [("cpu", 9 * 5), ("cpu", 9 * 5 - 1), ("cuda", 0)])
+def test_value_statistics_and_gradients_are_those_of_the_layers_themselves(platform, max_looped_pixels, monkeypatch):
+    """In double precision; on a CPU in several strips, with the layers in a loop and one after the other."""
+    monkeypatch.setattr(dense_layer_gradient, "PIXELS_AT_ONCE", 2 * 3 * 5)  # three rows of two images
+    monkeypatch.setattr(switch, "_CPU", switch._CPU._replace(max_looped_pixels=max_looped_pixels))
     with jax.enable_x64(True), traced_for(platform):
         x = DRAWS.normal(size=(2, 9, 5, 3))
         layers = [_draw(seen, 2, 3) for seen in (3, 5, 7)]

@@ -6,6 +6,8 @@ again, and store the normalized features for its gradient. But the mean and the 
 every layer that reads it (Pleiss et al. 2017, "Memory-efficient implementation of DenseNets"), and normalizing again in
 the backward pass takes little time. Here all layers write into one buffer, the statistics of each feature are computed
 once, and gradients are summed in one buffer too.
+
+On a CPU, the layers of small images run in a loop (`layer_stack`), so that they are compiled as one layer.
 """
 
 from collections.abc import Sequence
@@ -187,7 +189,7 @@ def _dense_block_bwd(
         stack = LayerStack.concatenate(layers)
         added = layers[-1].bias.size
 
-        def subtract_layer(i: Array, state: tuple[_Gradient, LayerStack]) -> tuple[_Gradient, LayerStack]:
+        def propagate(i: Array, state: tuple[_Gradient, LayerStack]) -> tuple[_Gradient, LayerStack]:
             gradient, d_stack = state
             number = len(layers) - 1 - i
             layer = stack.read(number, counts[-1])
@@ -196,7 +198,7 @@ def _dense_block_bwd(
             return gradient, d_stack.add(number, d_layer)
 
         zeros = jax.tree.map(jnp.zeros_like, stack)._replace(starts=stack.starts, counts=stack.counts)
-        gradient, d_stack = lax.fori_loop(0, len(layers), subtract_layer, (gradient, zeros))
+        gradient, d_stack = lax.fori_loop(0, len(layers), propagate, (gradient, zeros))
         d_layers = d_stack.split(counts)
     else:
         d_layers = []
