@@ -51,6 +51,16 @@ def test_deviation_of_normal_kernels_of_convolutions(name, architecture, layer, 
     assert not drawn.get("bias", np.zeros(1)).any()
 
 
+@pytest.mark.parametrize("shape", [(3, 3, 5, 7), (64, 16), (1, 1, 1, 1)])
+@pytest.mark.parametrize("mode", ["fan_in", "fan_out", "fan_avg"])
+@pytest.mark.parametrize("distribution", ["truncated_normal", "normal", "uniform"])
+def test_values_are_those_of_jax(distribution, mode, shape):
+    key = jax.random.key(3)
+    drawn = initializers._variance_scaling(1.7, mode, distribution)(key, shape)
+    expected = jax.nn.initializers.variance_scaling(1.7, mode, distribution)(key, shape)
+    np.testing.assert_array_equal(drawn, expected)
+
+
 def check_normal(kernel, deviation, truncated):
     """Truncation at two deviations makes the deviation 0.8796 times as large: values are below 2.28 of it."""
     assert kernel.std() == pytest.approx(deviation, rel=0.04)
