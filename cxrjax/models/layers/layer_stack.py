@@ -1,8 +1,8 @@
 """Parameters of the layers of a dense block in arrays of equal shapes, so that a loop runs all of them.
 
-Layer number l of a block reads c + l f features and adds f. In a loop, which is compiled once for all layers, each layer
-reads as many features as the last one; the scale and the shift of its norm are 0 for the features that it lacks, so
-these are 0 after the ReLU and have no gradient.
+Layer number l of a block reads c + l f features and adds f. In a loop, which is compiled once for all layers, each
+layer reads as many features as the last one; the scale and the shift of its norm are 0 for the features that it lacks,
+so these are 0 after the ReLU and have no gradient.
 """
 
 from collections.abc import Sequence
