@@ -44,7 +44,7 @@ def _variance_scaling(scale: float, mode: str, distribution: str) -> Draw:
 
     def draw(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         window = math.prod(shape[:-2])
-        fans = {"fan_in": window * shape[-2], "fan_out": window * shape[-1]}
+        fans: dict[str, float] = {"fan_in": window * shape[-2], "fan_out": window * shape[-1]}
         fans["fan_avg"] = (fans["fan_in"] + fans["fan_out"]) / 2
         variance = jnp.array(scale / fans[mode], dtype)
         size = math.prod(shape)
