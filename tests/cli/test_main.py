@@ -13,6 +13,7 @@ from cxrjax.config import default_config, freeze
 from cxrjax.io import files
 from cxrjax.runs import run_dir
 from cxrjax.runtime import compilation_cache
+from tests.helpers.command_line import CommandLine
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "--config=configs/phantom.py:segment"
@@ -20,9 +21,12 @@ RECEIVE = ("--mode=receive", "--model=lungs", "--output=y")
 PREDICT = ("--mode=predict", "--input=y", "--output=z")
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "cxrjax.main", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Run a command line as a process."""
+    command_line = CommandLine(tmp_path_factory.mktemp("streams"))
+    yield command_line.run
+    command_line.close()
 
 
 @pytest.mark.parametrize(
@@ -116,7 +120,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (("--model=lungs", *PREDICT, "--input=docs", "--reject_ood"), 1, "cxrjax: lungs: has no OOD detector"),
     ],
 )
-def test_a_mistake_is_one_sentence(arguments, status, said):
+def test_a_mistake_is_one_sentence(run, arguments, status, said):
     result = run(*arguments)
     assert result.returncode == status
     assert said in result.stderr and len(result.stderr.strip().splitlines()) == 1
@@ -144,13 +148,13 @@ def test_a_mistake_is_found_before_jax_is_imported(arguments):
     assert "absl.flags" in imported and not imported & {"jax", "flax", "tensorflow_datasets", "matplotlib"}
 
 
-def test_missing_data_is_named(tmp_path):
+def test_missing_data_is_named(run, tmp_path):
     result = run(f"--workdir={tmp_path}/run", CONFIG, f"--config.data.dir={tmp_path}/none")
     assert result.returncode == 1
     assert result.stderr.strip().splitlines()[-1].startswith(f"cxrjax: {tmp_path}/none: there is no prepared data set")
 
 
-def test_an_unnamed_data_set_is_asked_for(tmp_path):
+def test_an_unnamed_data_set_is_asked_for(run, tmp_path):
     result = run(f"--workdir={tmp_path}/run", "--config=configs/oh2020.py:segment")
     assert result.returncode == 1 and "config.data.dir is empty" in result.stderr
 
@@ -198,7 +202,7 @@ def test_a_program_is_kept_where_it_is_asked_and_only_there(tmp_path, monkeypatc
         jax.config.update("jax_persistent_cache_min_compile_time_secs", before[1])
 
 
-def test_a_folder_that_cannot_be_written_is_a_warning_and_the_work_goes_on(tmp_path):
+def test_a_folder_that_cannot_be_written_is_a_warning_and_the_work_goes_on(run, tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")
@@ -280,7 +284,8 @@ def test_a_stream_that_is_closed_or_not_read_changes_no_exit_status(tmp_path, re
 
 
 def test_help_shows_the_commands():
-    result = run("--help")
+    command = [sys.executable, "-m", "cxrjax.main", "--help"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert all(
         text in result.stdout for text in ("--mode=evaluate", "--mode=predict", "--workdir", "not for diagnosis")
     )

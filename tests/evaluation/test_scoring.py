@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import score_rows
 from cxrjax.config import default_config
-from cxrjax.evaluation import compare_runs, fit_calibration, scoring, tables
+from cxrjax.evaluation import compare_runs, fit_calibration, plots, scoring, tables
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import bootstrap, classification, prediction_arrays
 from cxrjax.runs import calibration, provenance
@@ -20,6 +20,11 @@ N = 90
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
     monkeypatch.setattr(bootstrap.bootstrap, "__defaults__", (200, 0))
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    monkeypatch.setattr(plots, "draw_plots", lambda *_: None)
 
 
 def draw_rows(seed, skill=1.5, sharpened=4.5):
@@ -172,7 +177,7 @@ def test_scores_and_figures_are_the_same_again(run, scores):
     assert f"{area['value']:.3f} ({low:.3f} to {high:.3f})" in tables.format_scores(scores)
 
 
-def test_rows_of_an_older_form_are_scored_too(tmp_path):
+def test_rows_of_an_older_form_are_scored_too(tmp_path, no_figures):
     columns = [c for c in predictions_csv.classification_columns(CLASSES) if c not in ("view", "sex", "age")]
     columns = [c for c in columns if c not in ("expected_entropy", "mutual_information")]
     rows = [{key: value for key, value in row.items() if key in columns} for row in draw_rows(0)]
@@ -264,12 +269,12 @@ def test_scores_of_1_have_intervals(tmp_path):
     assert f"| macro F1 | 1.000 ({f1['interval'][0]:.3f} to 1.000) | " in tables.format_scores(scores)
 
 
-def test_one_patient_gives_no_interval(tmp_path):
+def test_one_patient_gives_no_interval(tmp_path, no_figures):
     write(tmp_path, [row | {"patient_id": "one"} for row in draw_rows(0)])
     assert all(leaf["interval"] is None for leaf in every_score(scoring.score_run(tmp_path, "test")))
 
 
-def test_a_threshold_that_cannot_be_reached_is_said_to_be_so(tmp_path):
+def test_a_threshold_that_cannot_be_reached_is_said_to_be_so(tmp_path, no_figures):
     """Half of the viral ones have no lungs: no threshold finds nine in ten of them."""
     rows = draw_rows(1)
     viral = [i for i, row in enumerate(rows) if row["label"] == "viral"]
@@ -300,7 +305,7 @@ def test_convergence_is_left_out_where_votes_do_not_decide(run, tmp_path):
     assert not (folder / "vote_convergence.png").exists() and (folder / "selective_prediction.png").exists()
 
 
-def test_splits_that_share_a_part_are_warned_of(tmp_path):
+def test_splits_that_share_a_part_are_warned_of(tmp_path, no_figures):
     config = classify_config()
     config.data.train = "fold1+fold2"
     write(tmp_path, draw_rows(0), "fold0+fold1")
@@ -312,7 +317,7 @@ def test_splits_that_share_a_part_are_warned_of(tmp_path):
     assert any("chosen on fold0" in line for line in warnings)
 
 
-def test_equal_names_of_splits_of_another_data_set_are_not_warned_of(tmp_path):
+def test_equal_names_of_splits_of_another_data_set_are_not_warned_of(tmp_path, no_figures):
     config = classify_config()
     config.data.train, config.data.validation = "fold1+fold2", "fold0"
     folder = write(tmp_path, draw_rows(0), "elsewhere-fold3+fold1")
@@ -322,14 +327,14 @@ def test_equal_names_of_splits_of_another_data_set_are_not_warned_of(tmp_path):
     assert not [line for line in warnings if "trained on" in line or "chosen on" in line]
 
 
-def test_the_n_of_a_mean_is_that_of_what_is_known(tmp_path):
+def test_the_n_of_a_mean_is_that_of_what_is_known(tmp_path, no_figures):
     rows = [row | {"energy_in_lesions": i / 100} if i % 3 == 0 else row for i, row in enumerate(draw_rows(0))]
     write(tmp_path, rows)
     energy = scoring.score_run(tmp_path, "test")["all"]["energy_in_lesions"]
     assert energy["n"] == 30 and energy["value"] == pytest.approx(np.mean(np.arange(0, 90, 3)) / 100)
 
 
-def test_rows_without_patients_are_each_their_own_and_rows_without_labels_are_refused(tmp_path):
+def test_rows_without_patients_are_each_their_own_and_rows_without_labels_are_refused(tmp_path, no_figures):
     columns = [column for column in predictions_csv.classification_columns(CLASSES) if column != "patient_id"]
     rows = [{key: value for key, value in row.items() if key in columns} for row in draw_rows(0)]
     folder = write(tmp_path, rows, columns=columns)

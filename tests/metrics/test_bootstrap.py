@@ -218,7 +218,7 @@ def test_a_share_of_clustered_radiographs_holds_the_truth_where_all_of_a_patient
     assert np.mean(held) >= 0.93
 
 
-def test_intervals_of_a_rare_class_of_few_patients_hold_the_truth():
+def test_intervals_of_a_rare_class_of_few_patients_hold_the_truth(unchecked_types):
     """A class of 5% and a precision of 1/3: 0.88 of the intervals held it where few patients gave the hits."""
     rng, held, flattering = np.random.default_rng(3), [], []
     for k in range(400):
@@ -250,7 +250,7 @@ def draw_patients(rng, count):
     return patients, rng.random(len(patients)) < rng.beta(2, 0.5, count)[patients]
 
 
-def test_95_percent_of_the_intervals_of_an_accuracy_hold_the_truth():
+def test_95_percent_of_the_intervals_of_an_accuracy_hold_the_truth(unchecked_types):
     rng = np.random.default_rng(0)
     held = np.zeros((1500, 2))
     for k in range(len(held)):
@@ -283,7 +283,7 @@ def bound_auroc(area, positives, negatives):
 
 
 @pytest.mark.parametrize(("area", "positives", "negatives"), [(0.9, 10, 90), (0.97, 5, 35), (0.97, 45, 283)])
-def test_intervals_of_areas_hold_the_truth_near_1_and_do_not_flatter(area, positives, negatives):
+def test_intervals_of_areas_hold_the_truth_near_1_and_do_not_flatter(area, positives, negatives, unchecked_types):
     """Percentiles held 0.86, 0.69 and 0.89 of them, nearly always too high, and a quarter of the second had none."""
     rng = np.random.default_rng(4)
     positive = np.arange(positives + negatives) < positives
@@ -304,7 +304,7 @@ def test_intervals_of_areas_hold_the_truth_near_1_and_do_not_flatter(area, posit
     assert (above / 200 <= 0.05).all()
 
 
-def test_95_percent_of_the_intervals_of_an_auroc_hold_the_truth_by_patient():
+def test_95_percent_of_the_intervals_of_an_auroc_hold_the_truth_by_patient(unchecked_types):
     """A patient's radiographs share truth and part of the error. Normals of deviation 1, one apart: Phi(1 / √2)."""
     rng, held = np.random.default_rng(0), []
     for k in range(300):

@@ -140,7 +140,7 @@ def test_claims_that_are_right_stay_within_what_chance_shows():
 
 @pytest.mark.parametrize("sharpened", [1.0, 1.2, 2.5])
 @pytest.mark.parametrize("each", [1, 2])  # radiographs of a patient, all alike
-def test_intervals_of_the_errors_hold_the_truth(sharpened, each):
+def test_intervals_of_the_errors_hold_the_truth(sharpened, each, unchecked_types):
     """Claims of one of two classes, sharpened from what is true: ECE and reliability of very many are their truth."""
     rng, held = np.random.default_rng(0), []
     many = rng.uniform(0.5, 0.98, 100_000)
