@@ -14,7 +14,7 @@ from cxrjax.inference.loaded_run import LoadedRun
 from cxrjax.io import predictions_csv
 from cxrjax.metrics.temperature import apply_temperature
 from cxrjax.runs.model_info import ModelInfo
-from cxrjax.runtime import compilation_cache, sharding
+from cxrjax.runtime import compilation_cache, compiler_options, sharding
 
 
 class LabelPredictor:
@@ -148,7 +148,9 @@ class LabelPredictor:
             images, image_ids = inputs
             return functional.predict(variables, images, pipeline.image_keys(spec.seed, image_ids), spec=spec)
 
-        program = compilation_cache.CachedFunction(batch_sharding.compile(predict), "predict", spec.fingerprint)
+        options = compiler_options.CLASSIFICATION
+        compiled = batch_sharding.compile(predict, options)
+        program = compilation_cache.CachedFunction(compiled, "predict", spec.fingerprint, options=options)
         variables = batch_sharding.replicate(self._run.variables)
 
         def dispatch(images: np.ndarray, image_ids: np.ndarray) -> Callable[[], pipeline.Prediction]:

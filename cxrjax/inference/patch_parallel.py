@@ -18,7 +18,7 @@ from cxrjax.inference.functional import PipelineSpec
 from cxrjax.inference.inputs import PatchPredictions, SegmentedRadiograph
 from cxrjax.inference.strategies import local_patches, patch_classifier
 from cxrjax.models import registry
-from cxrjax.runtime import compilation_cache, sharding
+from cxrjax.runtime import compilation_cache, compiler_options, sharding
 
 ROOM = 2**30  # bytes that the replicas of a classifier may use on all devices together
 
@@ -82,15 +82,20 @@ class PatchParallelPredictor:
             return pipeline.to_prediction(images, segmentation, aggregated)
 
         def cached(
-            batch_sharding: sharding.BatchSharding, run: Callable[[Any, Any], Any]
+            batch_sharding: sharding.BatchSharding, run: Callable[[Any, Any], Any], options: Mapping[str, bool | int]
         ) -> compilation_cache.CachedFunction:
-            return compilation_cache.CachedFunction(batch_sharding.compile(run), run.__name__, spec.fingerprint)
+            compiled = batch_sharding.compile(run, options)
+            return compilation_cache.CachedFunction(compiled, run.__name__, spec.fingerprint, options=options)
 
-        self._sample = cached(self._image_sharding, sample)
-        self._classify = cached(self._patch_sharding, classify)
-        self._aggregate = cached(self._image_sharding, aggregate)
+        self._sample = cached(self._image_sharding, sample, compiler_options.SEGMENTATION)
+        self._classify = cached(self._patch_sharding, classify, compiler_options.CLASSIFICATION)
+        self._aggregate = cached(self._image_sharding, aggregate, compiler_options.SEGMENTATION)
         self._variables = self._image_sharding.replicate(variables)
-        prepare = jax.jit(registry.precompute_kernels, out_shardings=self._patch_sharding.replicated)
+        prepare = jax.jit(
+            registry.precompute_kernels,
+            out_shardings=self._patch_sharding.replicated,
+            compiler_options=compiler_options.on_cpu(compiler_options.SEGMENTATION),
+        )
         self._prepared = prepare(self._patch_sharding.replicate(variables["classifier"]))  # once for all batches
 
     def __call__(self, images: np.ndarray, image_ids: np.ndarray) -> pipeline.Prediction:

@@ -10,7 +10,7 @@ from cxrjax.inference import functional, pipeline, rows
 from cxrjax.inference.batch_runner import BatchRunner, Program
 from cxrjax.inference.loaded_run import LoadedRun
 from cxrjax.runs.model_info import ModelInfo
-from cxrjax.runtime import compilation_cache, sharding
+from cxrjax.runtime import compilation_cache, compiler_options, sharding
 
 
 class SegmentationPredictor:
@@ -79,8 +79,9 @@ class SegmentationPredictor:
     def _build(self, batch_size: int) -> Program:
         spec = self._run.spec
         batch_sharding = sharding.BatchSharding(batch_size)
-        segment = batch_sharding.compile(partial(functional.segment_lungs, spec=spec))
-        program = compilation_cache.CachedFunction(segment, "segment", spec.fingerprint)
+        options = compiler_options.SEGMENTATION
+        segment = batch_sharding.compile(partial(functional.segment_lungs, spec=spec), options)
+        program = compilation_cache.CachedFunction(segment, "segment", spec.fingerprint, options=options)
         variables = batch_sharding.replicate(self._run.variables)
 
         def dispatch(images: np.ndarray, _: np.ndarray) -> Callable[[], pipeline.LungSegmentation]:

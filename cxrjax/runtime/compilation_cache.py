@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ import jaxlib.version
 from jax import export
 from jax.experimental.compilation_cache import compilation_cache
 
-from cxrjax.runtime import atomic_files, cache
+from cxrjax.runtime import atomic_files, cache, compiler_options
 
 MIN_COMPILE_SECONDS = 0.25  # seconds
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -95,15 +95,17 @@ def enable_compilation_cache(folder: str) -> None:
 class CachedFunction:
     """A jitted function whose traced program is loaded from the cache where an earlier start stored it."""
 
-    def __init__(self, function: jax.stages.Wrapped, *cache_key: str):
+    def __init__(self, function: jax.stages.Wrapped, *cache_key: str, options: Mapping[str, bool | int] | None = None):
         """Wrap a function.
 
         Args:
             function: jitted, from arrays to arrays, in dicts, lists, tuples and NamedTuples of `register_pytree`.
             cache_key: everything else the traced program depends on, beside the package's code and the arguments.
+            options: those of `compiler_options` that the function is jitted with.
         """
         self._function = function
         self._cache_key = cache_key
+        self._options = compiler_options.on_cpu(options or {})
         self._programs: dict[tuple, Callable[..., Any]] = {}
 
     def __call__(self, *args: Any) -> Any:
@@ -118,7 +120,7 @@ class CachedFunction:
             versions = (jax.__version__, jaxlib.version.__version__, flax.__version__, jax.default_backend())
             key = (*self._cache_key, _trace_cache.code_hash, *versions, *signature)
             name = hashlib.sha256(repr(key).encode()).hexdigest()
-            self._programs[signature] = _load_or_trace(self._function, args, name, _trace_cache)
+            self._programs[signature] = _load_or_trace(self._function, args, name, _trace_cache, self._options)
         return self._programs[signature](*args)
 
 
@@ -135,11 +137,13 @@ def hash_package(package: Path = _PACKAGE) -> str:
     return hashlib.sha256(repr(sums).encode()).hexdigest()
 
 
-def _load_or_trace(function: jax.stages.Wrapped, args: Any, name: str, traces: TraceCache) -> Callable[..., Any]:
+def _load_or_trace(
+    function: jax.stages.Wrapped, args: Any, name: str, traces: TraceCache, options: dict[str, bool | int]
+) -> Callable[..., Any]:
     """Load a traced program, or trace and store it; return the function itself where JAX cannot serialize it."""
     data = _read(traces.folder / name)
     if data is not None:
-        return jax.jit(export.deserialize(data).call)
+        return jax.jit(export.deserialize(data).call, compiler_options=options)
     try:
         traced = export.export(function)(*args)
         data = bytes(traced.serialize())
@@ -149,7 +153,7 @@ def _load_or_trace(function: jax.stages.Wrapped, args: Any, name: str, traces: T
     if hash_package() == traces.code_hash:  # else the source has changed since this process imported it
         with contextlib.suppress(OSError):  # disk full: the next start traces it again
             atomic_files.atomic_write(traces.folder / name, hashlib.sha256(data).digest() + data, private=True)
-    return jax.jit(traced.call)
+    return jax.jit(traced.call, compiler_options=options)
 
 
 def _read(path: Path) -> bytearray | None:

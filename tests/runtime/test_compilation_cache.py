@@ -64,6 +64,14 @@ class Start:
         return self.run(jnp.float32(3), {"x": jnp.linspace(0, 1, count)})
 
 
+def test_options_reach_the_compiler_in_the_first_and_in_a_later_start(folder):
+    for _ in range(2):
+        function = compilation_cache.CachedFunction(jax.jit(jnp.sin), "sine", options={"xla_has_no_such_option": 1})
+        with pytest.raises(jax.errors.JaxRuntimeError, match="xla_has_no_such_option"):
+            function(jnp.float32(1))
+    assert len([*folder.iterdir()]) == 1
+
+
 def test_a_later_start_does_not_trace_and_gives_the_same(folder):
     first, second = Start(), Start()
     given, again, later = first.give(), first.give(), second.give()
