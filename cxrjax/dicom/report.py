@@ -135,6 +135,7 @@ def _describe_class(
     """Return the votes and the probability of a class or a finding, and whether the finding is predicted."""
     measurements = _measure(codes.VOTES, prediction.votes[name], codes.PATCHES)
     measurements += _measure(codes.PROBABILITY, prediction.probabilities[name], codes.NO_UNITS)
+    measurements += _measure(codes.THRESHOLD, prediction.thresholds.get(name, math.nan), codes.NO_UNITS)
     answers = []
     if name in prediction.findings:
         answer = codes.YES if prediction.findings[name] else codes.NO
@@ -154,6 +155,8 @@ def _list_comments(prediction: "Prediction", identity: Identity) -> list[str]:
     comments = [f"For {identity.purpose}."]
     if prediction.notice:
         comments.append(prediction.notice)
+    if prediction.thresholds:
+        comments.append(prediction.threshold_note)
     if prediction.ood_reason:
         comments.append(f"Unlike the training radiographs: {prediction.ood_reason}.")
     if prediction.reason:

@@ -1,11 +1,18 @@
-"""The column `decision` of an evaluation: whether the confidence of a prediction is high enough to rely on it."""
+"""What a run decides by thresholds that are chosen on validation: predicted findings, and the column `decision`.
+
+`decision` is whether the confidence of a label is high enough to rely on it.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cxrjax.io import predictions_csv
-from cxrjax.runs import calibration, provenance
+import numpy as np
+
+from cxrjax.inference import finding_thresholds
+from cxrjax.io import findings, predictions_csv
+from cxrjax.ops import voting
+from cxrjax.runs import calibration, provenance, run_dir
 
 COLUMN = "decision"
 
@@ -25,8 +32,30 @@ def decide(row: Mapping[str, Any], min_confidence: float | None) -> str:
     return predictions_csv.DECIDED if row["confidence"] >= min_confidence else predictions_csv.UNDECIDED
 
 
+def find_findings(row: Mapping[str, Any], thresholds: Mapping[str, float], rule: str) -> dict[str, Any]:
+    """Return the cells "prediction" and "threshold_NAME" of a row of several findings, as a `FindingPredictor` does.
+
+    Args:
+        row: with probabilities before temperature scaling.
+        thresholds: result of `calibration.load_decision_thresholds`.
+        rule: how patches vote, `voting.aggregation`.
+    """
+    if row["status"] != predictions_csv.OK:
+        return {}
+    names = predictions_csv.class_names(row, predictions_csv.COUNT_PREFIX)
+    chosen = np.array([thresholds.get(name, np.nan) for name in names])
+    votes = np.array([row[f"{predictions_csv.COUNT_PREFIX}{name}"] for name in names])
+    num_patches = np.array(row[predictions_csv.NUM_PATCHES])
+    probabilities = predictions_csv.probabilities([row], names)[0]
+    positive = voting.find_positive(votes, probabilities, num_patches, rule, chosen)
+    label = findings.format_label(dict(zip(names, positive.tolist(), strict=True)))
+    return {"prediction": label, **finding_thresholds.to_cells(names, chosen)}
+
+
 def write_decisions(workdir: Path, split: str) -> None:
-    """Write the column `decision` to the rows of an evaluation, by the calibration that the run has now.
+    """Write the column `decision` to the rows of an evaluation, and the findings that are predicted.
+
+    Both are by the calibration that the run has now.
 
     The threshold is chosen on the rows of validation, so that it is known only after they have been written. Rows of a
     segmenter have no such column.
@@ -40,7 +69,23 @@ def write_decisions(workdir: Path, split: str) -> None:
     rows = predictions_csv.read(file)
     if not rows or "prediction" not in rows[0]:
         return
-    min_confidence = calibration.load_min_confidence(workdir, provenance.read(folder).step)
+    step = provenance.read(folder).step
     columns = [column for column in rows[0] if column != COLUMN]
-    decided_rows = [row | {COLUMN: decide(row, min_confidence)} for row in rows]
+    if predictions_csv.has_findings(rows[0]):
+        thresholds = calibration.load_decision_thresholds(workdir, step)
+        rule = run_dir.load_config(workdir).voting.aggregation
+        decided_rows = [row | {COLUMN: ""} | find_findings(row, thresholds, rule) for row in rows]
+        columns = _with_threshold_columns(columns)
+    else:
+        min_confidence = calibration.load_min_confidence(workdir, step)
+        decided_rows = [row | {COLUMN: decide(row, min_confidence)} for row in rows]
     predictions_csv.write(file, decided_rows, [*columns[:-2], COLUMN, *columns[-2:]])
+
+
+def _with_threshold_columns(columns: list[str]) -> list[str]:
+    """Return the columns of rows of several findings; those of an older version lack the thresholds."""
+    probabilities = [column for column in columns if column.startswith("probability_")]
+    thresholds = [column.replace("probability_", predictions_csv.THRESHOLD_PREFIX, 1) for column in probabilities]
+    others = [column for column in columns if column not in thresholds]
+    position = others.index(probabilities[-1]) + 1
+    return [*others[:position], *thresholds, *others[position:]]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cxrjax.inference import pipeline
+from cxrjax.inference import finding_thresholds, pipeline
 from cxrjax.inference.label_predictor import LabelPredictor
 from cxrjax.inference.loaded_run import LoadedRun
 from cxrjax.io import findings, predictions_csv
@@ -21,14 +21,23 @@ class FindingPredictor(LabelPredictor):
         super().__init__(run, batch_size)
         temperature = run.fitted.temperature
         self._temperatures = dict(temperature) if isinstance(temperature, Mapping) else {}
+        self._thresholds = np.array([self._scale_threshold(name) for name in self.classes])
 
     def findings(self, result: pipeline.Prediction) -> dict[str, bool]:
-        """Return whether each finding is predicted (see `voting.find_positive`); {} where no lungs were found."""
+        """Return whether each finding is predicted: from its threshold on, and without one by `voting.find_positive`.
+
+        The result is {} where no lungs were found.
+        """
         if result.label == pipeline.NO_CLASS:
             return {}
         rule = self.config.voting.aggregation
-        positive = voting.find_positive(result.votes, result.probabilities, result.num_patches, rule)
+        positive = voting.find_positive(result.votes, result.probabilities, result.num_patches, rule, self._thresholds)
         return dict(zip(self.classes, positive.tolist(), strict=True))
+
+    @property
+    def threshold_note(self) -> str:
+        """A sentence on where the thresholds of the findings come from."""
+        return finding_thresholds.describe(self.classes, self._thresholds, self.config)
 
     def decision(self, result: pipeline.Prediction) -> str:
         """Return "": the confidence of several findings has no threshold."""
@@ -39,8 +48,16 @@ class FindingPredictor(LabelPredictor):
         return super()._vote_cells(result) | {predictions_csv.NUM_PATCHES: int(np.asarray(result.num_patches))}
 
     def _prediction_cells(self, result: pipeline.Prediction) -> dict[str, Any]:
-        """Return the cell of the findings that are predicted."""
-        return {"prediction": findings.format_label(self.findings(result))}
+        """Return the cells of the findings that are predicted, and of their thresholds."""
+        cells = {"prediction": findings.format_label(self.findings(result))}
+        return cells | finding_thresholds.to_cells(self.classes, self._thresholds)
+
+    def _scale_threshold(self, name: str) -> float:
+        """Return the threshold of a finding at its temperature; NaN where none was chosen."""
+        threshold = self._run.fitted.decision_thresholds.get(name, np.nan)
+        if name not in self._temperatures:
+            return threshold
+        return float(apply_event_temperature(np.array([threshold]), self._temperatures[name])[0])
 
     def _calibrate(self, fetch: Callable[[], pipeline.Prediction]) -> pipeline.Prediction:
         """Fetch a batch, and scale the probabilities of each finding by its temperature."""

@@ -61,6 +61,11 @@ class LabelPredictor:
         """Return {}: one label per radiograph."""
         return {}
 
+    @property
+    def threshold_note(self) -> str:
+        """An empty text: one label per radiograph, which needs no threshold."""
+        return ""
+
     def decision(self, result: pipeline.Prediction) -> str:
         """Return "decided" or "undecided", or "" without a label or a threshold."""
         min_confidence = self._run.fitted.min_confidence

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +23,9 @@ class Fitted(NamedTuple):
     temperature: float | Mapping[str, float] = 1.0
     min_confidence: float | None = None  # below it a label is undecided; None where none was chosen
     ood_detector: ood.OODDetector | None = None
+    # probability before `temperature` from which on each of several findings is predicted; findings without one are
+    # decided at 0.5
+    decision_thresholds: Mapping[str, float] = MappingProxyType({})
 
 
 class LoadedRun(NamedTuple):
@@ -86,6 +90,9 @@ def load_run(
         fitted = fitted._replace(
             min_confidence=calibration.load_min_confidence(workdir, step),
             ood_detector=ood_store.load(workdir, step) if use_ood_detector else None,
+            decision_thresholds=calibration.load_decision_thresholds(workdir, step)
+            if config.classifier.targets == "multi"
+            else {},
         )
     variables = load_variables(workdir, config, spec.num_members)
     return LoadedRun(config, step, spec, variables, fitted, notice.load(workdir))

@@ -1,7 +1,7 @@
 """The prediction for one radiograph as numbers, text and NumPy arrays."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -90,6 +90,9 @@ class Prediction:
     _row: dict[str, Any]  # cells of predictions.csv
     # by finding, whether it is predicted (`cxrjax.ops.voting.find_positive`); {} of one label per radiograph
     findings: dict[str, bool] = field(default_factory=dict)
+    thresholds: dict[str, float] = field(default_factory=dict)  # by finding, the probability from which on it is
+    # predicted; {} of one label per radiograph, or where no lungs were found
+    threshold_note: str = ""  # a sentence on where they come from; "" of one label per radiograph
     num_patches: int | None = None  # that voted on each finding; None of one label per radiograph
 
     @property
@@ -139,6 +142,7 @@ class Prediction:
         values["votes"] = dict(self.votes)
         if self.num_patches is not None:
             values |= {"findings": dict(self.findings), "num_patches": self.num_patches}
+            values |= {"thresholds": dict(self.thresholds), "threshold_note": self.threshold_note}
         return values
 
     def to_row(self) -> dict[str, Any]:
@@ -271,8 +275,16 @@ def assemble(predictor: Predictor, image: ModelInput, result: Any) -> Prediction
         model_info=predictor.model_info,
         _row=row,
         findings=predictor.findings(result),
+        thresholds=_thresholds(row, predictor.classes),
+        threshold_note=predictor.threshold_note,
         num_patches=row.get(predictions_csv.NUM_PATCHES),
     )
+
+
+def _thresholds(row: Mapping[str, Any], classes: Sequence[str]) -> dict[str, float]:
+    """Return the thresholds of a row by finding; {} where it has none."""
+    columns = {name: f"{predictions_csv.THRESHOLD_PREFIX}{name}" for name in classes}
+    return {name: row[column] for name, column in columns.items() if column in row}
 
 
 def _locate(patches: pipeline.PatchEmbeddings | None, image: ModelInput) -> PatchEmbeddings | None:

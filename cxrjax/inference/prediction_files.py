@@ -102,6 +102,7 @@ def _encode_figure(prediction: "Prediction") -> bytes:
     title += [f"file {shorten_middle(name)}"] if name else []
     if prediction.ood_reason:
         title.append(f"out of distribution: {prediction.ood_reason}")
+    title += [prediction.threshold_note] if prediction.thresholds else []
     if prediction.notice:
         title.append(prediction.notice)
     is_of_prediction = prediction.saliency_label == prediction.label and prediction.num_patches is None
@@ -115,6 +116,7 @@ def _encode_figure(prediction: "Prediction") -> bytes:
         votes=list(prediction.votes.values()) or None,
         classes=tuple(prediction.votes),
         num_patches=prediction.num_patches,
+        thresholds=list(prediction.thresholds.values()),
         map_heading="where it was seen"
         if is_of_prediction
         else f"saliency map of {format_label(prediction.saliency_label or '')}",

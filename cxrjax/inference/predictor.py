@@ -60,6 +60,11 @@ class Predictor(Protocol):
         """Return whether each of several findings is predicted; {} of another run, or where no lungs were found."""
         ...
 
+    @property
+    def threshold_note(self) -> str:
+        """A sentence on where the thresholds of several findings come from; "" of another run."""
+        ...
+
     def decision(self, result: Any) -> str:
         """Return "decided", or "undecided" if the confidence of the label is below the one chosen on validation.
 

@@ -48,6 +48,11 @@ class SegmentationPredictor:
         """Return {}: there is no classifier."""
         return {}
 
+    @property
+    def threshold_note(self) -> str:
+        """An empty text: no findings."""
+        return ""
+
     def decision(self, result: pipeline.LungSegmentation) -> str:
         """Return "", since there is no label."""
         return ""

@@ -42,8 +42,9 @@ _CLASS_COLUMNS = ("prediction", "confidence", "vote_fraction", "expected_entropy
 NUMBER_COLUMNS = ("age", *_CLASS_COLUMNS[1:], "lung_confidence", "energy_in_lesions", *GEOMETRY_COLUMNS)
 COUNT_PREFIX = "votes_"
 TARGET_PREFIX = "target_"
+THRESHOLD_PREFIX = "threshold_"
 NUM_PATCHES = "num_patches"  # a column of several findings per radiograph alone
-NUMBER_PREFIXES = ("probability_", TARGET_PREFIX, "dice_", "jaccard_")
+NUMBER_PREFIXES = ("probability_", TARGET_PREFIX, THRESHOLD_PREFIX, "dice_", "jaccard_")
 
 
 def classification_columns(classes: Sequence[str], has_ood_detector: bool = True) -> list[str]:
@@ -73,8 +74,9 @@ def finding_columns(findings: Sequence[str], has_ood_detector: bool = True) -> l
     `label` has the positive findings of the ground truth and `prediction` those of the network, joined by "|" or "no
     finding"; each finding is predicted on its own. For each finding there are `target_NAME`, the ground truth (1
     positive, 0 negative, between them for soft labels, -1 uncertain, blank if unknown); `probability_NAME` (0..1), the
-    mean over the patches; and `votes_NAME`, the number of patches whose probability is above 0.5, of `num_patches`
-    that vote. `expected_entropy` and `mutual_information` (nats) are sums over the findings. The other columns are
+    mean over the patches; `threshold_NAME`, the probability from which on the finding is predicted, 0.5 where none was
+    chosen on validation; and `votes_NAME`, the number of patches whose probability is above 0.5, of `num_patches` that
+    vote. `expected_entropy` and `mutual_information` (nats) are sums over the findings. The other columns are
     those of `classification_columns`.
     """
     return [
@@ -82,6 +84,7 @@ def finding_columns(findings: Sequence[str], has_ood_detector: bool = True) -> l
         *("prediction", "expected_entropy", "mutual_information"),
         *(f"{TARGET_PREFIX}{name}" for name in findings),
         *(f"probability_{name}" for name in findings),
+        *(f"{THRESHOLD_PREFIX}{name}" for name in findings),
         *(f"{COUNT_PREFIX}{name}" for name in findings),
         *(NUM_PATCHES, "lung_confidence", "energy_in_lesions"),
         *(["ood_reason"] if has_ood_detector else []),

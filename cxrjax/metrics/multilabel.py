@@ -209,8 +209,8 @@ def choose_operating_points(
         target: 0..1.
 
     Returns:
-        {finding: result of `operating_points.choose_thresholds`}; a finding that is always or never present is left
-        out.
+        {finding: {"decision": result of `operating_points.choose_balanced_threshold`, and the result of
+        `operating_points.choose_thresholds`}}; a finding that is always or never present is left out.
     """
     patient_ids = np.asarray(patients)
     points = {}
@@ -218,9 +218,11 @@ def choose_operating_points(
         rows = arrays.rows(k)
         positive = arrays.positive[rows, k]
         if positive.any() and not positive.all():
-            points[name] = operating_points.choose_thresholds(
-                positive, arrays.probabilities[rows, k], patient_ids[rows], target
-            )
+            probabilities = arrays.probabilities[rows, k]
+            points[name] = {
+                "decision": operating_points.choose_balanced_threshold(positive, probabilities),
+                **operating_points.choose_thresholds(positive, probabilities, patient_ids[rows], target),
+            }
     return points
 
 

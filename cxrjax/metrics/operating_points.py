@@ -8,6 +8,8 @@ from jaxtyping import Bool, Float, Shaped
 from cxrjax.metrics import bootstrap, confidence, roc
 from cxrjax.metrics.patient_weights import Weights
 
+FEWEST = 10  # radiographs with and without a finding, for a threshold between them; ours
+
 
 def choose_thresholds(
     positive: Bool[np.ndarray, "n"],
@@ -36,6 +38,28 @@ def choose_thresholds(
         ),
     }
     return {kind: threshold if np.isfinite(threshold) else None for kind, threshold in thresholds.items()}
+
+
+def choose_balanced_threshold(positive: Bool[np.ndarray, "n"], probabilities: Float[np.ndarray, "n"]) -> float | None:
+    """Choose the threshold of the highest sum of sensitivity and specificity (Youden 1950, Cancer 3:32).
+
+    Of several such thresholds it is the highest, and of those between two scores the middle.
+
+    Args:
+        positive: whether each radiograph is of the class.
+        probabilities: of the class; NaN, without a prediction, never reaches a threshold.
+
+    Returns:
+        The threshold; None with fewer than `FEWEST` radiographs of the class or of the others, or if no radiograph
+        reaches it.
+    """
+    if min(positive.sum(), (~positive).sum()) < FEWEST:
+        return None
+    counts = roc.roc_counts(positive, np.nan_to_num(probabilities, nan=-np.inf), np.ones((1, len(positive))))
+    sensitivity = counts.true_positives[0] / counts.true_positives[0, -1]
+    specificity = 1 - counts.false_positives[0] / counts.false_positives[0, -1]
+    threshold = roc.find_middle(counts, int(np.argmax(sensitivity + specificity)))
+    return threshold if np.isfinite(threshold) else None
 
 
 def measure_threshold(

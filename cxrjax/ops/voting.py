@@ -129,19 +129,24 @@ def find_positive(
     probabilities: Float[AnyArray, "*n k"],
     num_patches: Integer[AnyArray, "*n"] | None,
     rule: str,
+    thresholds: Float[np.ndarray, "k"] | None = None,
 ) -> Bool[np.ndarray, "*n k"]:
     """Return which findings are positive.
 
-    For the rule "majority" it is those for which more than half of the patches voted, or exactly half with a mean
+    A finding with a threshold is positive from that mean probability on. Without one, for the rule "majority" it is those for which more than half of the patches voted, or exactly half with a mean
     probability above 0.5; for "mean_probability" those with a mean probability above 0.5.
     """
     assert num_patches is not None  # of `count_findings`
     likely = np.asarray(probabilities) > 0.5
-    if rule == "mean_probability":
-        return likely
-    doubled = 2 * np.asarray(votes)
-    total = np.asarray(num_patches)[..., None]
-    return (doubled > total) | ((doubled == total) & likely)
+    positive = likely
+    if rule != "mean_probability":
+        doubled = 2 * np.asarray(votes)
+        total = np.asarray(num_patches)[..., None]
+        positive = (doubled > total) | ((doubled == total) & likely)
+    if thresholds is None:
+        return positive
+    reached = np.asarray(probabilities, np.float32) >= thresholds.astype(np.float32)
+    return np.where(np.isnan(thresholds), positive, reached)
 
 
 def apply_thresholds(logits: Float[AnyArray, "*batch k"], thresholds: Sequence[float]) -> Float[Array, "*batch k"]:

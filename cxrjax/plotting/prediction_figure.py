@@ -48,6 +48,7 @@ def encode_figure(
     classes: Sequence[str],
     map_heading: str = "where it was seen",
     num_patches: int | None = None,
+    thresholds: Sequence[float] = (),
 ) -> bytes:
     """Draw a radiograph plain, with its lung contour and with its saliency map, and below the votes of its patches.
 
@@ -62,6 +63,7 @@ def encode_figure(
         classes: the K class names; () of a run that trained a segmenter.
         map_heading: printed above the saliency map.
         num_patches: that voted yes or no on each finding; None if each voted for one class.
+        thresholds: [K] probabilities from which on findings are predicted; () if each patch voted for one class.
 
     Returns:
         A PNG, WIDTH pixels wide, MAP_WIDTH with a map.
@@ -92,7 +94,7 @@ def encode_figure(
     if map is not None:
         _draw_color_bar(sheet, draw, left, top, image_height)
     if votes is not None:
-        _draw_votes(draw, bottom + 60, probabilities, votes, classes, total)
+        _draw_votes(draw, bottom + 60, probabilities, votes, classes, total, thresholds)
     elif classes:
         draw.text((MARGIN, bottom + 45), "No patch was voted on.", palette.INK, load_font(9), "ls")
     draw.text((width - MARGIN, height - 21), FOOT, palette.FAINT, load_font(7), "rs")
@@ -179,11 +181,15 @@ def _draw_votes(
     votes: Sequence[int],
     classes: Sequence[str],
     total: int,
+    thresholds: Sequence[float],
 ) -> None:
-    """Draw two bars per class: its share of the `total` votes and its mean probability over the patches."""
+    """Draw two bars per class: its share of the `total` votes and its mean probability, with a tick at a threshold."""
     groups = [(palette.BLUE, "votes", [count / total for count in votes], [f"{count} of {total}" for count in votes])]
     if probabilities is not None and np.isfinite(probabilities).all():
         texts = [f"{probability:.2f}" for probability in probabilities]
+        if thresholds:
+            pairs = zip(texts, thresholds, strict=True)
+            texts = [f"{text}, predicted from {threshold:.2f} on" for text, threshold in pairs]
         groups.append((palette.ORANGE, "mean probability", list(probabilities), texts))
     font = load_font(9)
     small = load_font(7.5)
@@ -208,6 +214,9 @@ def _draw_votes(
                 draw.rectangle((left, y, end - 1, y + BAR_HEIGHT - 1), color)
             draw.text((end + 7, y + BAR_HEIGHT // 2), texts[k], palette.FAINT, small, "lm")
             y += BAR_HEIGHT + 1
+        if thresholds:
+            x = left + round(thresholds[k] * (AXIS_RIGHT - left))
+            draw.line((x, y - BAR_HEIGHT - 4, x, y + 2), palette.INK, 3)
     draw.rectangle((left - 2, top, left - 1, bottom + 1), palette.PALE)
     draw.rectangle((left, bottom, AXIS_RIGHT, bottom + 1), palette.PALE)
     for level in (0, 0.5, 1):

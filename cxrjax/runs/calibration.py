@@ -11,6 +11,9 @@
   there are too few radiographs to guarantee that (at least nine positives or negatives for 0.9), or where no threshold
   reaches the target; a class without positives or negatives is left out. A radiograph without probabilities is never
   called positive. The intervals of sensitivity and specificity at a threshold treat it as fixed.
+- Of a classifier of several findings, "operating_points" also have "decision", the threshold of the highest sum of
+  sensitivity and specificity: from it on the finding is predicted. It is null with fewer than ten radiographs with or
+  without the finding.
 - "min_confidence": the lowest confidence, before temperature scaling, from which on the target's share of new
   predictions is expected to be correct (`metrics.selective.choose_threshold`). A prediction below it is undecided; it
   is null where no confidence suffices, and left out for several findings.
@@ -96,6 +99,22 @@ def _read(workdir: Path) -> dict[str, Any]:
 def _by_finding(temperature: Any) -> Mapping[str, Any]:
     """Return the temperatures of the findings; that of a classifier of one label as {"": temperature}."""
     return temperature if isinstance(temperature, Mapping) else {"": temperature}
+
+
+def load_decision_thresholds(workdir: Path, step: int | None) -> dict[str, float]:
+    """Return the probability, before temperature scaling, from which on each of several findings is predicted.
+
+    Args:
+        workdir: the run directory.
+        step: training step of the network that the thresholds are applied to.
+
+    Returns:
+        {finding: threshold}, without the findings that have none; {} if none was chosen for this network.
+    """
+    if not matches_step(workdir, step):
+        return {}
+    thresholds = {name: kinds.get("decision") for name, kinds in _read(workdir)["operating_points"].items()}
+    return {name: threshold for name, threshold in thresholds.items() if threshold is not None}
 
 
 def load_min_confidence(workdir: Path, step: int | None) -> float | None:

@@ -171,6 +171,10 @@ def _prediction() -> Schema:
         },
         optional={
             "findings": _by_name(_FLAG, "of a model of several findings: whether each is predicted"),
+            "thresholds": _by_name(
+                _NUMBER, "of a model of several findings: probability from which on each is predicted"
+            ),
+            "threshold_note": _described(_TEXT, "a sentence on where the thresholds come from"),
             "num_patches": _described(_INTEGER, "of a model of several findings: patches that voted on each"),
         },
     )

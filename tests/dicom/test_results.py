@@ -124,7 +124,13 @@ def test_the_report_says_of_each_of_several_findings_whether_it_is_predicted(mod
     chest.save_chest(path)
     info = model.predict(path).model_info._replace(temperature={"viral": 1.25})
     several = replace(
-        model.predict(path), label="viral", findings={"normal": False, "viral": True}, num_patches=10, model_info=info
+        model.predict(path),
+        label="viral",
+        findings={"normal": False, "viral": True},
+        thresholds={"normal": 0.5, "viral": 0.125},
+        threshold_note="A finding is predicted from its threshold on.",
+        num_patches=10,
+        model_info=info,
     )
     content = hd.sr.ComprehensiveSR.from_dataset(several.to_dicom(path)[2]).content
     whole, *groups = content.get_image_measurement_groups()
@@ -132,6 +138,9 @@ def test_the_report_says_of_each_of_several_findings_whether_it_is_predicted(mod
     assert answers == [["No"], ["Yes"]]
     assert [answer.name.value for answer in whole.get_qualitative_evaluations()] == ["ood"]
     assert ("num_patches", 10) in [(m.name.value, m.value) for m in whole.get_measurements()]
+    thresholds = [m.value for group in groups for m in group.get_measurements() if m.name.value == "threshold"]
+    assert thresholds == [0.5, 0.125]
+    assert several.threshold_note in list_text(several.to_dicom(path)[2])
     assert "temperature of the probabilities viral 1.25" in list_text(several.to_dicom(path)[2])
 
 

@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from cxrjax.evaluation import decisions
 from cxrjax.io import predictions_csv
 from cxrjax.runs import calibration, provenance
+from tests.helpers import finding_rows
 
 CLASSES = ["normal", "covid19"]
 
@@ -48,6 +50,40 @@ def test_decisions_follow_the_threshold_of_the_run(tmp_path):
     provenance.write(folder, provenance.Provenance("phantom", "test", 8))
     decisions.write_decisions(tmp_path, "test")
     assert [row["decision"] for row in predictions_csv.read(file)] == ["", "", ""]  # fitted to another network
+
+
+def test_findings_are_predicted_from_their_operating_point_of_validation_on(tmp_path):
+    rows = finding_rows.draw_rows(2)
+    folder = finding_rows.write(tmp_path, rows)
+    file = folder / "predictions.csv"
+    columns = [column for column in predictions_csv.read(file)[0] if not column.startswith("threshold_")]
+    written = [{column: row.get(column) for column in columns} for row in predictions_csv.read(file)]
+    predictions_csv.write(file, written, columns)  # by an older version, without thresholds
+    provenance.write(folder, provenance.Provenance("phantom", "test", 7))
+    old = {"step": 7, "temperature": {}, "operating_points": {"Edema": {"at_specificity": 0.1}}}
+    calibration.path(tmp_path).write_text(json.dumps(old))
+    decisions.write_decisions(tmp_path, "test")
+    for row in predictions_csv.read(file):
+        if row["status"] == "ok":
+            voted = [
+                name for name in finding_rows.FINDINGS if row[f"votes_{name}"] >= 5 and row[f"probability_{name}"] > 0.5
+            ]
+            assert row["prediction"] == ("|".join(voted) or "no finding") and row["threshold_Edema"] == 0.5
+    calibration.path(tmp_path).write_text(
+        json.dumps(old | {"operating_points": {"Edema": {"decision": 0.2}, "Hernia": {"decision": None}}})
+    )
+    decisions.write_decisions(tmp_path, "test")
+    decided = predictions_csv.read(file)
+    for row in decided:
+        if row["status"] == "ok":
+            assert ("Edema" in row["prediction"]) == (row["probability_Edema"] >= 0.2)
+            assert ("Effusion" in row["prediction"]) == (row["probability_Effusion"] > 0.5)
+            assert (row["threshold_Edema"], row["threshold_Effusion"]) == (0.2, 0.5)
+        else:
+            assert row["prediction"] == "" and np.isnan(row["threshold_Edema"])
+    assert list(decided[0]) == list(predictions_csv.finding_columns(finding_rows.FINDINGS, False))[:-2] + [
+        "decision", "status", "reason",
+    ]  # fmt: skip
 
 
 def test_rows_of_masks_have_no_decision(tmp_path):

@@ -20,6 +20,7 @@ class StandIn:
     classes = ()
     has_ood_detector = False
     notice = ""
+    threshold_note = ""
     model_info = ModelInfo("1.2.3", 64 * "a", 1, ("fc_densenet56",))
     seconds = 0.0  # per radiograph
 

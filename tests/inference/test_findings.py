@@ -109,15 +109,19 @@ def test_members_of_an_ensemble_vote_on_findings_as_their_patches_do_together():
     np.testing.assert_allclose(pooled.mutual_information[0], together.mutual_information, rtol=1e-4)
 
 
-def predictor(temperature=1.0, aggregation="majority"):
+def predictor(temperature=1.0, aggregation="majority", thresholds=None, published=()):
     made = finding_predictor.FindingPredictor.__new__(finding_predictor.FindingPredictor)
-    made.config = SimpleNamespace(voting=SimpleNamespace(aggregation=aggregation))
+    made.config = SimpleNamespace(
+        voting=SimpleNamespace(aggregation=aggregation), classifier=SimpleNamespace(thresholds=published)
+    )
     made.classes, made.has_segmenter, made.notice = FINDINGS, False, ""
     made._describe = lambda: None
     made._run = SimpleNamespace(
-        fitted=loaded_run.Fitted(temperature), spec=SimpleNamespace(inference=SimpleNamespace(saliency_class=None))
+        fitted=loaded_run.Fitted(temperature, decision_thresholds=thresholds or {}),
+        spec=SimpleNamespace(inference=SimpleNamespace(saliency_class=None)),
     )
     made._temperatures = dict(temperature) if isinstance(temperature, dict) else {}
+    made._thresholds = np.array([made._scale_threshold(name) for name in FINDINGS])
     return made
 
 
@@ -169,6 +173,27 @@ def test_a_prediction_says_which_findings_are_positive():
     assert np.isnan(assembled.confidence) and assembled.to_dict()["findings"] == assembled.findings
     none = prediction.assemble(predictor(), image, result([0] * 3, [0] * 3, pipeline.NO_CLASS, 0))
     assert none.label is None and none.findings == {} and not none.has_lungs
+
+
+def test_a_finding_is_predicted_from_its_operating_point_of_validation_on_and_the_row_says_which():
+    cautious = predictor(thresholds={"a": 0.75, "c": 0.05})
+    row = cautious.to_row(result([9, 6, 0], [0.7, 0.6, 0.1]))
+    assert row["prediction"] == "b|c"
+    assert (row["threshold_a"], row["threshold_b"], row["threshold_c"]) == (0.75, 0.5, 0.05)
+    image = ModelInput(np.zeros((4, 4), np.uint8), Frame(4, 4), path="x.png")
+    assembled = prediction.assemble(cautious, image, result([9, 6, 0], [0.7, 0.6, 0.1]))
+    assert assembled.findings == {"a": False, "b": True, "c": True}
+    assert assembled.to_dict()["thresholds"] == {"a": 0.75, "b": 0.5, "c": 0.05}
+    assert assembled.threshold_note.endswith("operating point on the validation split on; b without one from 0.5 on.")
+    assert "no operating point was chosen" in predictor().threshold_note
+    assert "published operating point" in predictor(published=(0.1, 0.2, 0.3)).threshold_note
+    # At a temperature, the threshold moves with the probability: 0.75 is odds of 3, and of 3 ** 0.5 at a temperature of 2.
+    tempered = predictor({"a": 2.0}, thresholds={"a": 0.75})
+    for value, expected in ((0.74, False), (0.76, True)):
+        odds = np.sqrt(value / (1 - value))
+        scaled = result([9, 0, 0], [odds / (1 + odds), 0.1, 0.1])
+        assert tempered.findings(scaled)["a"] is expected
+    assert tempered.to_row(scaled)["threshold_a"] == pytest.approx(np.sqrt(3) / (1 + np.sqrt(3)))
 
 
 def test_each_finding_is_scaled_by_its_own_temperature_and_no_prediction_changes():

@@ -165,6 +165,25 @@ def test_a_known_temperature_of_each_finding_is_found():
     np.testing.assert_allclose(calibrated, 1 / (1 + np.exp(-logits[:, 0])), rtol=1e-9)
 
 
+def test_the_threshold_of_a_decision_has_the_highest_sum_of_both_rates():
+    arrays, rng = draw(6, n=400)
+    patients = [str(i) for i in range(400)]
+    points = multilabel.choose_operating_points(arrays, patients, 0.9)
+    for k, name in enumerate(arrays.findings):
+        known = arrays.known[:, k]
+        positive = arrays.positive[known, k]
+        probability = arrays.probabilities[known, k]
+        sums = [(probability[positive] >= t).mean() + (probability[~positive] < t).mean() for t in (probability)]
+        t = points[name]["decision"]
+        assert (probability[positive] >= t).mean() + (probability[~positive] < t).mean() == max(sums)
+        assert t not in probability  # between two scores
+    truth = np.repeat([[1], [0]], [10, 12], 0)
+    scores = np.append(np.linspace(0.3, 0.4, 10), np.linspace(0.1, 0.2, 12))[:, None]
+    chosen = multilabel.choose_operating_points(make(truth, scores), [""] * 22, 0.9)
+    assert chosen["a"]["decision"] == pytest.approx(0.25)
+    assert multilabel.choose_operating_points(make(truth[1:], scores[1:]), [""] * 21, 0.9)["a"]["decision"] is None
+
+
 def test_operating_points_promise_their_rate_and_are_measured_on_known_entries():
     arrays, _ = draw(6, n=400)
     patients = [str(i) for i in range(400)]
@@ -179,7 +198,7 @@ def test_operating_points_promise_their_rate_and_are_measured_on_known_entries()
         assert measured[name]["at_specificity"]["specificity"] >= 0.9
     few = make([[1], [0], [NAN]], [[0.9], [0.1], [0.5]])  # one positive promises nothing
     assert multilabel.choose_operating_points(few, ["1", "2", "3"], 0.9) == {
-        "a": {"at_specificity": None, "at_sensitivity": None}
+        "a": {"decision": None, "at_specificity": None, "at_sensitivity": None}
     }
 
 

@@ -13,6 +13,15 @@ def logits(*probabilities):
     return np.log(np.array(probabilities, np.float32))
 
 
+def test_a_finding_with_a_threshold_is_positive_from_it_on_and_the_others_by_votes():
+    votes = np.array([[9, 1, 6], [0, 5, 4]])
+    probabilities = np.array([[0.7, 0.2, 0.45], [0.1, 0.5, 0.55]], np.float32)
+    thresholds = np.array([0.8, 0.2, np.nan])
+    for rule, third in (("majority", [True, False]), ("mean_probability", [False, True])):
+        positive = voting.find_positive(votes, probabilities, np.array([10, 10]), rule, thresholds)
+        assert positive.tolist() == [[False, True, third[0]], [False, True, third[1]]]
+
+
 def test_majority_wins_over_mean_probability():
     patches = logits([0.5, 0.4, 0.1], [0.5, 0.4, 0.1], [0.02, 0.97, 0.01])
     vote = count_votes(patches, "majority")

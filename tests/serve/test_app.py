@@ -273,7 +273,9 @@ def test_the_interface_is_described(client, service, answer):
     for values, name in ((answer, "Prediction"), (client.get("/api/model").json(), "Model")):
         assert set(values) == set(schemas[name]["required"])
         optional = set(schemas[name]["properties"]) - set(values)
-        assert optional == ({"findings", "num_patches"} if name == "Prediction" else set())
+        assert optional == (
+            {"findings", "num_patches", "thresholds", "threshold_note"} if name == "Prediction" else set()
+        )
         for key, value in values.items():
             expected = schemas[name]["properties"][key]
             types = expected.get("type", [])

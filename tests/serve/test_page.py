@@ -258,6 +258,7 @@ def test_several_findings_are_sorted_by_probability_and_folded(open_page, radiog
         "outlines": {}, "lung_geometry": {}, "lung_confidence": None, "reason": "", "ood_reason": "", "decision": "",
         "label": "finding 4|finding 7", "confidence": None, "vote_fraction": None, "num_patches": 10,
         "probabilities": probabilities, "votes": {name: round(10 * p) for name, p in probabilities.items()},
+        "thresholds": {name: 0.25 if name == "finding 2" else 0.5 for name in names}, "threshold_note": "From 0.5 on.",
         "findings": {name: p > 0.5 for name, p in probabilities.items()}, "files": {"radiograph.png":
         "/radiograph.png"},
     }  # fmt: skip
@@ -271,6 +272,10 @@ def test_several_findings_are_sorted_by_probability_and_folded(open_page, radiog
     assert [row.is_visible() for row in rows.all()] == [True] * 6 + [False] * 2
     page.get_by_role("button", name="All 8 findings").click()
     assert all(row.is_visible() for row in rows.all())
+    columns = page.locator("#votes thead th").all_inner_texts()
+    cells = page.locator("#votes tbody tr", has_text="finding 2").locator("td").all_inner_texts()
+    assert dict(zip(columns[1:], cells, strict=True)) == {"votes": "3", "probability": "0.30", "predicted from": "0.25"}
+    assert page.get_by_text("From 0.5 on.").is_visible()
     assert "finding 4, finding 7" in page.inner_text("#list li")
 
 

@@ -172,6 +172,7 @@ function answer(result) {
 
 function remarks(result) {
   const sentences = [];
+  if (hasFindings(result) && result.has_lungs) sentences.push([result.threshold_note, false]);
   if (result.decision === "undecided") sentences.push(["Undecided: by the validation split, fewer than nine in ten predictions of this confidence are expected to be correct.", true]);
   if (result.ood_reason) sentences.push([`Out of distribution: ${result.ood_reason}. The label has no basis.`, true]);
   else if (result.ood_reason === "") sentences.push(["The out-of-distribution detector finds the image like the training radiographs.", false]);
@@ -231,13 +232,16 @@ function voteTable(result) {
   const isFound = (label) => (isMulti ? result.findings[label] : label === result.label);
   const rows = (isMulti ? byProbability(result) : Object.keys(result.votes)).map((label) => {
     const count = result.votes[label];
-    const row = makeRow(nameOf(label), [String(count), result.probabilities[label].toFixed(2)], isFound(label) ? "found" : "");
+    const cells = [String(count), result.probabilities[label].toFixed(2)];
+    if (isMulti) cells.push(result.thresholds[label].toFixed(2));
+    const row = makeRow(nameOf(label), cells, isFound(label) ? "found" : "");
     row.cells[1].className = "share";
     row.cells[1].style.setProperty("--share", percent(count / all).replace(" ", ""));
     return row;
   });
   const table = makeTable(
-    `Votes of ${all} ${all === 1 ? "image" : "patches"}, and mean probability`, [isMulti ? "finding" : "class", "votes", "probability"], rows,
+    `Votes of ${all} ${all === 1 ? "image" : "patches"}, and mean probability`, 
+    isMulti ? ["finding", "votes", "probability", "predicted from"] : ["class", "votes", "probability"], rows,
   );
   if (isMulti && rows.length > FOLDED) foldRows(table, rows);
   return table;
@@ -251,7 +255,7 @@ function foldRows(table, rows) {
   const button = element("button", `All ${rows.length} findings`);
   button.type = "button";
   const last = table.tBodies[0].insertRow();
-  last.append(Object.assign(document.createElement("td"), { colSpan: 3 }));
+  last.append(Object.assign(document.createElement("td"), { colSpan: 4 }));
   last.cells[0].append(button);
   button.addEventListener("click", () => {
     for (const row of hidden) row.hidden = false;
