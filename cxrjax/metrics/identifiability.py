@@ -96,6 +96,69 @@ def summarize(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     return sentences or ["Every label is seen in two sources or more that have other labels too."]
 
 
+def assess_findings(counts: Mapping[str, Mapping[str, Sequence[int]]]) -> list[Identifiability]:
+    """Return what can be learned about each of several findings, in the order of their names.
+
+    A finding is told from its absence, so that its mixed sources are those in which it is known to be present in some
+    radiographs and known to be absent in others.
+
+    Args:
+        counts: {source: {finding: [number of training radiographs without it, number of those with it]}}, as in
+            training_findings.json.
+    """
+    results = []
+    for name in sorted({name for of_source in counts.values() for name in of_source}):
+        by_value = {
+            source: {"absent": of_source[name][0], name: of_source[name][1]}
+            for source, of_source in counts.items()
+            if name in of_source
+        }
+        result = next((result for result in assess(by_value) if result.label == name), None)
+        if result is not None:
+            results.append(result._replace(incomparable=()))
+    return results
+
+
+def summarize_findings(counts: Mapping[str, Mapping[str, Sequence[int]]]) -> list[str]:
+    """Return sentences on what the sources of a training allow to learn about several findings, the gravest first.
+
+    Args:
+        counts: see `assess_findings`.
+
+    Returns:
+        One sentence where there is one source, or nothing amiss; else one for the findings that no source has both with
+        and without, and one for each source that alone has others with and without. [] without findings.
+    """
+    results = assess_findings(counts)
+    known = [source for source, of_source in counts.items() if any(sum(pair) for pair in of_source.values())]
+    if not results:
+        return []
+    if len(known) == 1:
+        return [
+            f"Every finding comes from the source {known[0] or 'that has no name'}: how it is recognized in another "
+            "source cannot be known; needed: radiographs with and without each finding from a second source."
+        ]
+    sentences = []
+    confounded = [result.label for result in results if result.is_confounded]
+    if confounded:
+        pronoun = _verb(confounded, "it", "them")
+        sentences.append(
+            f"No source has both {MIN_COUNT} radiographs with {join_labels(confounded)} and {MIN_COUNT} known to be "
+            f"without: no training can tell {pronoun} from the source; needed: a source with both."
+        )
+    by_source: dict[str, list[str]] = {}
+    for result in results:
+        if not result.is_confounded and not result.is_transferable:
+            by_source.setdefault(result.mixed_sources[0], []).append(result.label)
+    sentences += [
+        f"{join_labels(labels)} {_verb(labels, 'is', 'are')} known with both values in {source} alone: what is learned "
+        f"there cannot be tested in another source; needed: radiographs with and without {_verb(labels, 'it', 'them')} "
+        "from a second source."
+        for source, labels in sorted(by_source.items())
+    ]
+    return sentences or ["Every finding is known with both values in two sources or more."]
+
+
 def _verb(labels: Sequence[str], one: str, several: str) -> str:
     return one if len(labels) == 1 else several
 

@@ -158,9 +158,9 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
 
 
 def _identifiability(workdir: Path, config: Config) -> list[str]:
-    """Return what the sources and labels of training allow to learn; [] of several findings, which this is not for."""
+    """Return what the sources of training allow to learn about its labels or findings."""
     if config.classifier.targets == "multi":
-        return []
+        return identifiability.summarize_findings(provenance.load_finding_counts(workdir) or {})
     return identifiability.summarize(provenance.load_label_counts(workdir) or {})
 
 

@@ -13,7 +13,8 @@ from cxrjax.runtime import multihost
 def write(config: Config, workdir: Path, train_data: RadiographBatch | dataset.RadiographDataset) -> None:
     """Count the labels of the training radiographs by source, and their findings if there are several per radiograph.
 
-    The first process announces what the sources leave unknown about labels (`identifiability.summarize`).
+    The first process announces what the sources leave unknown about labels or findings
+    (`cxrjax.metrics.identifiability`).
 
     Args:
         config: config of the run.
@@ -25,6 +26,9 @@ def write(config: Config, workdir: Path, train_data: RadiographBatch | dataset.R
         targets = truth_table.index_targets(train_data, config.classifier.classes)
         counts = finding_arrays.count_by_source(train_data.sources, targets, config.classifier.classes)
         provenance.save_finding_counts(workdir, counts)
-    elif multihost.is_primary():
-        for sentence in identifiability.summarize(provenance.load_label_counts(workdir) or {}):
+        sentences = identifiability.summarize_findings(counts)
+    else:
+        sentences = identifiability.summarize(provenance.load_label_counts(workdir) or {})
+    if multihost.is_primary():
+        for sentence in sentences:
             run_log.announce(workdir, sentence)

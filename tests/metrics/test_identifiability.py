@@ -82,3 +82,28 @@ def test_the_order_of_the_table_does_not_matter():
         source: dict(reversed(list(labels.items()))) for source, labels in reversed(list(counts.items()))
     }
     assert identifiability.summarize(counts) == identifiability.summarize(reversed_counts)
+
+
+def test_a_finding_is_told_from_its_absence_within_a_source_that_has_both():
+    counts = {
+        "a": {"Edema": [30, 20], "Effusion": [40, 10], "Hernia": [0, 9], "Mass": [0, 0]},
+        "b": {"Edema": [25, 5], "Effusion": [50, 0], "Hernia": [80, 4], "Mass": [0, 0]},
+    }
+    by_name = {result.label: result for result in identifiability.assess_findings(counts)}
+    assert set(by_name) == {"Edema", "Effusion", "Hernia"}  # no radiograph has a mass
+    assert by_name["Edema"].is_transferable
+    assert by_name["Effusion"].mixed_sources == ("a",) and not by_name["Effusion"].is_transferable
+    assert by_name["Hernia"].is_confounded and by_name["Hernia"].sources == ("a",)
+    assert identifiability.summarize_findings(counts) == [
+        "No source has both 5 radiographs with Hernia and 5 known to be without: no training can tell it from the "
+        "source; needed: a source with both.",
+        "Effusion is known with both values in a alone: what is learned there cannot be tested in another source; "
+        "needed: radiographs with and without it from a second source.",
+    ]
+    edema = {source: {"Edema": pairs["Edema"]} for source, pairs in counts.items()}
+    assert identifiability.summarize_findings(edema) == [
+        "Every finding is known with both values in two sources or more."
+    ]
+    (sentence,) = identifiability.summarize_findings({"a": counts["a"]})
+    assert sentence.startswith("Every finding comes from the source a:")
+    assert identifiability.summarize_findings({}) == []
