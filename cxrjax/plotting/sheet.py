@@ -13,11 +13,10 @@ from cxrjax.plotting import palette, style
 from cxrjax.plotting.radiographs import FOOT, overlay
 
 # Layout in dots.
-TILE = 288  # longer side of an image
+TILE = 288  # width of a square image
 GAP = 18  # between images
 LINE = 20  # height of a line of a caption
-
-
+CAPTION_CHARACTER = 10.2  # mean width of a character of a caption
 BAR_WIDTH = 150  # of the color bar
 BAR_HEIGHT = 10
 LEGEND_CHARACTER = 7.6  # mean width of a character of the legend
@@ -32,7 +31,9 @@ def draw_sheet(
     legend: str = "",
     has_color_bar: bool = False,
 ) -> None:
-    """Draw many radiographs in a grid, row by row, each in its proportions and with a caption below.
+    """Draw many radiographs row by row, each in its proportions and with a caption below.
+
+    The images of a row are equally high, and fill its width.
 
     Args:
         panels: (RGB uint8 [H, W, 3], caption, color of the caption: `RIGHT`, `WRONG` or any other); long lines are
@@ -47,27 +48,31 @@ def draw_sheet(
     """
     if not panels:
         raise ValueError(f"{path}: there is nothing to draw on the sheet")
-    captions = [palette.wrap(caption, 28) for _, caption, _ in panels]
     columns = min(columns, len(panels))
-    rows = -(-len(panels) // columns)
-    step_x = TILE + GAP
-    step_y = TILE + GAP + LINE * max(map(len, captions))
-    width = GAP + columns * step_x
+    width = GAP + columns * (TILE + GAP)
+    rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
     legend_lines = palette.wrap(legend, int((width - 2 * GAP) / LEGEND_CHARACTER)) if legend else []
-    foot_top = GAP + rows * step_y
+    placed = []
+    top = GAP
+    for row in rows:
+        images_of_row, captions = _arrange(row, width, columns)
+        placed.append((top, images_of_row, captions))
+        top += len(images_of_row[0]) + GAP + LINE * max(map(len, captions))
+    foot_top = top
     height = foot_top + LINE * (1 + len(legend_lines) + has_color_bar)
 
     images = []
     figure = Figure(figsize=(width / palette.DOTS_PER_INCH, height / palette.DOTS_PER_INCH))
-    for k, ((rgb, _, color), lines) in enumerate(zip(panels, captions, strict=True)):
-        top = GAP + k // columns * step_y
-        left = GAP + k % columns * step_x
-        fitted = _fit(rgb)
-        images.append((left + (TILE - fitted.shape[1]) // 2, top + TILE - len(fitted), fitted))
-        for line, text in enumerate(lines):
-            x = left / width
-            y = 1 - (top + TILE + LINE * (line + 0.7)) / height
-            figure.text(x, y, text, size=7, color=color, va="center", weight="normal" if line else "bold")
+    for row, (top, images_of_row, captions) in zip(rows, placed, strict=True):
+        left = GAP
+        for (_, _, color), rgb, lines in zip(row, images_of_row, captions, strict=True):
+            images.append((left, top, rgb))
+            for line, text in enumerate(lines):
+                y = 1 - (top + len(rgb) + LINE * (line + 0.7)) / height
+                figure.text(
+                    left / width, y, text, size=7, color=color, va="center", weight="normal" if line else "bold"
+                )
+            left += rgb.shape[1] + GAP
     for line, text in enumerate(legend_lines):
         y = 1 - (foot_top + LINE * (line + 0.5)) / height
         figure.text(GAP / width, y, text, size=6.5, color=palette.FAINT, va="center")
@@ -82,8 +87,22 @@ def draw_sheet(
     style.save(figure, path, images)
 
 
-def _fit(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return an image whose longer side is TILE, in its proportions."""
-    scale = TILE / max(rgb.shape[:2])
-    size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
-    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+def _arrange(
+    row: Sequence[tuple[NDArray[np.uint8], str, str]], width: int, columns: int
+) -> tuple[list[NDArray[np.uint8]], list[list[str]]]:
+    """Return the images of a row at the height at which they fill it, and the lines of their captions.
+
+    A last row of fewer images than columns is no higher than TILE.
+    """
+    ratios = np.array([rgb.shape[1] / rgb.shape[0] for rgb, _, _ in row])
+    row_height = (width - GAP * (len(row) + 1)) / ratios.sum()
+    if len(row) < columns:
+        row_height = min(row_height, TILE)
+    side = max(1, int(row_height))
+    images = []
+    captions = []
+    for (rgb, caption, _), ratio in zip(row, ratios, strict=True):
+        size = (max(1, round(side * ratio)), side)
+        images.append(np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8))
+        captions.append(palette.wrap(caption, max(1, int(size[0] / CAPTION_CHARACTER))))
+    return images, captions

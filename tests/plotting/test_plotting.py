@@ -235,12 +235,14 @@ def test_sheet_keeps_proportions_and_explains_its_colors(tmp_path):
     plotting.draw_sheet(panels, 2, tmp_path / "sheet.png", legend="cyan: lungs", has_color_bar=True)
     sheet = pixels(tmp_path / "sheet.png")
     tile, gap, line = sheet_layout.TILE, sheet_layout.GAP, sheet_layout.LINE
-    first, second = (sheet[gap : gap + tile, left : left + tile] for left in (gap, 2 * gap + tile))
-    gray_rows, gray_columns = np.nonzero((first == 90).all(-1))
-    assert (np.ptp(gray_rows) + 1, np.ptp(gray_columns) + 1) == (tile, tile // 2)
-    gray_rows, gray_columns = np.nonzero((second == 90).all(-1))
-    assert (np.ptp(gray_rows) + 1, np.ptp(gray_columns) + 1) == (tile // 2, tile)
-    assert len(sheet) == gap + tile + gap + line * 4  # a line each: caption, legend, color bar, foot
+    side = int((2 * tile + gap - gap) / (0.5 + 2))  # both fill the row at one height, with one gap between them
+    gray = (sheet[: gap + side] == 90).all(-1)
+    assert gray.any(1).sum() == side and not gray[:gap].any()
+    starts = np.flatnonzero(np.diff(gray[gap].astype(int), prepend=0) == 1)
+    ends = np.flatnonzero(np.diff(gray[gap].astype(int), append=0) == -1) + 1
+    assert (ends - starts).tolist() == [round(side / 2), 2 * side]
+    assert starts[0] == gap and starts[1] - ends[0] == gap and sheet.shape[1] - ends[1] - gap <= 3
+    assert len(sheet) == gap + side + gap + line * 4  # a line each: caption, legend, color bar, foot
     hottest = plotting.overlay(np.full((1, 1), 128, np.uint8), None, np.ones((1, 1)))[0, 0]
     assert (sheet[-2 * line :] == hottest).all(-1).any()
 
