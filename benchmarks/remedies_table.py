@@ -11,8 +11,8 @@ NO_SHORTCUT = 0.5
 WANTED_GAIN = 0.8  # of what the shortcut takes
 _HEADER = """# Remedies against known shortcuts
 
-Written by `python -m benchmarks.remedies` from the trainings done so far. Phantoms of five classes; one feature is
-planted so that it goes with COVID-19 by a strength (1: it reveals the class; 0.5: it says nothing). All numbers are the
+Written by `python -m benchmarks.remedies` from the trainings done so far, each of 500 phantoms of 64², 8 epochs and
+about 20 CPU seconds. Phantoms of five classes; one feature is planted so that it goes with COVID-19 by a strength (1: it reveals the class; 0.5: it says nothing). All numbers are the
 area under the ROC curve of COVID-19 against the other classes, means over the seeds; the interval in brackets is that
 of the first seed, 95%, by radiograph.
 
@@ -26,8 +26,9 @@ of the first seed, 95%, by radiograph.
 
 At strength 1 no radiograph separates the class from the feature, and `cxrjax train` says so before the first step. The
 loss `bias_balanced` then gives the output of COVID-19 no gradient at all: its score is that of radiographs that
-resemble none of the other classes. The interval of one seed is about 0.16 wide; a smaller difference of two remedies
-of one seed says nothing.
+resemble none of the other classes. The interval of one seed is up to 0.1 wide; a smaller difference of two remedies
+of one seed says nothing. At strength 0.95 five of the 100 radiographs of COVID-19 in training lack the feature, and 20
+of the 400 others have it: what a remedy by source learns of the rest, it learns from these.
 """
 
 
