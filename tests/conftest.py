@@ -25,7 +25,8 @@ install_import_hook(
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
 )
 
-from cxrjax.config import freeze  # noqa: E402  (after the hook)
+from cxrjax import plotting  # noqa: E402  (after the hook)
+from cxrjax.config import freeze  # noqa: E402
 from cxrjax.models import registry  # noqa: E402
 from cxrjax.models.fc_densenet import FCDenseNet  # noqa: E402
 
@@ -135,6 +136,14 @@ def shallow_segmenter():
 def small_segmenter():
     """`fc_densenet29` of a few layers: what is tested does not depend on its depth, but the time to compile it does."""
     with shallow_segmenter():
+        yield
+
+
+@pytest.fixture(scope="module")
+def no_learning_curves():
+    """Draw no learning curves at the end of a training: what they show is tested with the other plots."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plotting, "draw_learning_curves", lambda *_: None)
         yield
 
 

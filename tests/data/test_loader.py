@@ -17,7 +17,7 @@ from data_prep.__main__ import main as prepare
 SIZE = 64
 ROWS = np.arange(70).reshape(7, 10)  # of radiographs of ten numbers each
 
-pytestmark = pytest.mark.usefixtures("small_segmenter")
+pytestmark = pytest.mark.usefixtures("small_segmenter", "no_learning_curves")
 
 
 @pytest.fixture(scope="module")

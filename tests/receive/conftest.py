@@ -97,8 +97,14 @@ def peer():
         peer.stop()
 
 
+@pytest.fixture(scope="module")
+def earlier_objects():
+    """Leave what earlier tests made out of the collections of garbage, each of which would visit all of it."""
+    gc.freeze()
+
+
 @pytest.fixture
-def start_receiver(tmp_path, monkeypatch):
+def start_receiver(tmp_path, monkeypatch, earlier_objects):
     """A function that starts a receiver in a thread; it has `port`, `queue` and `stop`."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     started = []

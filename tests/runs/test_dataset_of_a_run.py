@@ -13,7 +13,7 @@ from cxrjax.runs import class_names, dataset_record, run_dir, weights
 from cxrjax.training import trainer
 from data_prep.__main__ import main as prepare
 
-pytestmark = pytest.mark.usefixtures("small_segmenter")
+pytestmark = pytest.mark.usefixtures("small_segmenter", "no_learning_curves")
 
 
 def make_phantoms(folder, *options, count=4):

@@ -42,7 +42,7 @@ def draw_split(seed: int, count: int) -> batch.RadiographBatch:
     )  # fmt: skip
 
 
-pytestmark = pytest.mark.usefixtures("small_segmenter")
+pytestmark = pytest.mark.usefixtures("small_segmenter", "no_learning_curves")
 
 
 def replace_data(patch, splits):
