@@ -123,8 +123,12 @@ def rescore_run(request: Request) -> None:
 def _print_external(workdir: Path, name: str) -> None:
     """Print the tables of an evaluation on another data set, and whether the audit's forecast came true."""
     from cxrjax.audit import forecast
-    from cxrjax.evaluation import external, external_tables
+    from cxrjax.evaluation import external, external_findings, external_tables
 
+    by_finding = external.read(workdir, name, external_findings.FILE)
+    if by_finding is not None:
+        print_line("")
+        print_lines(external_tables.format_findings(by_finding))
     result = external.read(workdir, name)
     if result is None:
         return

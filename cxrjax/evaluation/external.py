@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cxrjax.evaluation import external_measure, external_verdict
+from cxrjax.evaluation import external_findings, external_measure, external_verdict
 from cxrjax.evaluation.external_measure import MIN_CASES, CombinedRows
 from cxrjax.io import json_file, predictions_csv
 from cxrjax.metrics import bootstrap, confidence, prediction_arrays
@@ -33,7 +33,7 @@ def assess_run(workdir: Path, name: str) -> dict[str, Any] | None:
 
     Returns:
         The result of `assess`; None where there is none: on the run's own data, for a segmenter, and for a classifier
-        of several findings.
+        of several findings, whose result `external_findings` writes.
 
     Raises:
         RunError: there is no run in the folder.
@@ -43,7 +43,13 @@ def assess_run(workdir: Path, name: str) -> dict[str, Any] | None:
     folder = workdir / "evaluation" / name
     origin = provenance.read(folder)
     rows = predictions_csv.read(folder / "predictions.csv")
-    if origin.split in ("", name) or not _has_one_label(rows):
+    if origin.split in ("", name) or not rows:
+        return None
+    if predictions_csv.has_findings(rows[0]):
+        own_split, own_rows = _read_own(workdir, origin)
+        external_findings.write(folder, external_findings.assess(rows, own_rows, own_split))
+        return None
+    if not predictions_csv.class_names(rows[0], predictions_csv.COUNT_PREFIX):
         return None
     own_split, own_rows = _read_own(workdir, origin)
     result = assess(rows, own_rows, own_split, calibration.load(workdir, origin.step))
@@ -52,13 +58,13 @@ def assess_run(workdir: Path, name: str) -> dict[str, Any] | None:
     return result
 
 
-def read(workdir: Path, name: str) -> dict[str, Any] | None:
-    """Return the external.json of an evaluation; None where there is none.
+def read(workdir: Path, name: str, file: str = FILE) -> dict[str, Any] | None:
+    """Return the external.json of an evaluation, or `external_findings.FILE`; None where there is none.
 
     Raises:
         DamagedFileError: the file is damaged.
     """
-    path = workdir / "evaluation" / name / FILE
+    path = workdir / "evaluation" / name / file
     return json_file.read(path, f"--mode=rescore --split={name} makes it again") if path.exists() else None
 
 
@@ -111,15 +117,6 @@ def assess(
         "temperature": _temperatures(combined, stored_calibration),
     }
     return {"sentence": external_verdict.conclude(result), **result, "warnings": _list_warnings(result)}
-
-
-def _has_one_label(rows: Sequence[Mapping]) -> bool:
-    """Return whether the rows are of a classifier of one label per radiograph."""
-    return (
-        bool(rows)
-        and bool(predictions_csv.class_names(rows[0], predictions_csv.COUNT_PREFIX))
-        and not predictions_csv.has_findings(rows[0])
-    )
 
 
 def _read_own(workdir: Path, origin: provenance.Provenance) -> tuple[str, list[dict]]:

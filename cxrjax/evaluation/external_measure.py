@@ -81,6 +81,7 @@ def metric_fn(rows: CombinedRows, stored_calibration: Mapping[str, Any] | None) 
         Weights [r, n] -> the tree of scores of `external.assess`, for `bootstrap.bootstrap`.
     """
     labels = list(rows.count_labels(rows.external))
+    ranked = {name: ranked_labels(rows, name) for name in rows.collections}
     calibration_metrics = _calibration_metric_fns(rows, stored_calibration) if stored_calibration else {}
 
     def measure(weights: Weights) -> dict[str, Any]:
@@ -90,9 +91,9 @@ def metric_fn(rows: CombinedRows, stored_calibration: Mapping[str, Any] | None) 
         return {
             "own": own,
             "pooled": pooled,
-            "difference": _compare_classes(pooled, own),
+            "difference": compare_classes(pooled, own),
             "collections": {name: _beside_own(rows, name, group, weights) for name, group in collections.items()},
-            "within": _measure_within(rows, pooled, collections),
+            "within": measure_within(pooled, collections, ranked),
             "operating_points": _measure_thresholds(rows, stored_calibration, weights),
             "calibration": {name: metrics(weights) for name, metrics in calibration_metrics.items()},
             "detector": _measure_flagged(rows, own, pooled, weights) if rows.has_detector else {},
@@ -151,10 +152,10 @@ def _beside_own(rows: CombinedRows, name: str, group: Mapping[str, Any], weights
         before = confidence.mean_of([own["classes"][label]["sensitivity"] for label in labels])
         difference = confidence.difference(here, before)
         judged = {"n": group["n"], "here": here, "own": before, "difference": difference}
-    return {**group, "own": own, "difference": _compare_classes(group, own), "judged": judged}
+    return {**group, "own": own, "difference": compare_classes(group, own), "judged": judged}
 
 
-def _compare_classes(group: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def compare_classes(group: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Return the scores of a group less those of the own split: over the classes that both have, and class by class."""
     common = [name for name in group["classes"] if name in own["classes"]]
     if not common:
@@ -173,20 +174,21 @@ def _compare_classes(group: Mapping[str, Any], own: Mapping[str, Any]) -> dict[s
     return difference
 
 
-def _measure_within(
-    rows: CombinedRows, pooled: Mapping[str, Any], collections: Mapping[str, Mapping[str, Any]]
+def measure_within(
+    pooled: Mapping[str, Any], collections: Mapping[str, Mapping[str, Any]], ranked: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
     """Return the mean AUROC within a collection beside the pooled one, over the classes that allow both.
 
     Each class is averaged over the collections that have enough radiographs of it and of others, then the classes are.
+
+    Args:
+        pooled: scores of all collections together, with "n" and "classes".
+        collections: the same of each collection.
+        ranked: classes or findings with an AUROC in each collection.
     """
     by_class: dict[str, dict[str, Any]] = {}
     for label in pooled["classes"]:
-        areas = [
-            group["classes"][label]["auroc"]
-            for name, group in collections.items()
-            if label in ranked_labels(rows, name)
-        ]
+        areas = [group["classes"][label]["auroc"] for name, group in collections.items() if label in ranked[name]]
         if areas:
             within = confidence.mean_of(areas)
             pooled_area = pooled["classes"][label]["auroc"]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cxrjax.evaluation.tables import describe_counts, markdown_table
-from cxrjax.runtime.formatting import MISSING, format_ci, format_label
+from cxrjax.runtime.formatting import MISSING, format_ci, format_label, join_words
 
 SCORES = {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC"}
 
@@ -22,6 +22,40 @@ def format_external(result: Mapping[str, Any]) -> str:
     if result["detector"]:
         tables.append(describe_flagged(result))
     return "\n\n".join([*tables, *(f"warning: {warning}" for warning in result["warnings"])])
+
+
+def format_findings(result: Mapping[str, Any]) -> str:
+    """Format an external evaluation of several findings: its sentence, collections, and findings by collection.
+
+    Args:
+        result: result of `external_findings.assess`.
+    """
+    groups = list(result["collections"].items())
+    lines = [[name, str(group["n"]), format_ci(group["auroc"]), group["verdict"]] for name, group in groups]
+    if len(groups) > 1:
+        within = result["within"].get("within") if result["within"] else None
+        lines.append(["mean within a collection", "", format_ci(within), ""])
+        lines.append(["all pooled", str(result["pooled"]["n"]), format_ci(result["pooled"]["auroc"]), ""])
+    if own := result["own"]:
+        lines.append([f"own {result['own_split']} split", str(own["n"]), format_ci(own["auroc"]), ""])
+    tables = [markdown_table([describe_counts(result), "n", "mean AUROC", "the network"], lines)]
+    own_classes = result["own"]["classes"] if result["own"] else {}
+    lines = []
+    for name, group in groups:
+        for finding, scores in group["classes"].items():
+            own_area = own_classes.get(finding, {}).get("auroc")
+            difference = group["difference"]["classes"].get(finding, {}).get("auroc")
+            counts = f"{scores['support']} of {scores['n']}"
+            cells = [format_ci(area) for area in (scores["auroc"], own_area, difference)]
+            lines.append([name, format_label(finding), counts, *cells])
+    head = ["collection", "finding", "present", "AUROC here", f"own {result['own_split']} split", "difference"]
+    tables.append(markdown_table(head, lines))
+    small = {name: group["small"] for name, group in groups if group["small"]}
+    warnings = [
+        f"warning: {name} has too few radiographs with or without {join_words([format_label(f) for f in few])}"
+        for name, few in small.items()
+    ]
+    return "\n\n".join([result["sentence"], *tables, *warnings])
 
 
 def describe_temperature(result: Mapping[str, Any]) -> str:

@@ -17,15 +17,17 @@ MOST = 0.5  # share from which they make up most of it
 MAX_NAMES = 3  # collections that a sentence names
 
 
-def judge(difference: Mapping[str, Any] | None, num_judged: int) -> str:
+def judge(difference: Mapping[str, Any] | None, num_judged: int, margin: float = MARGIN) -> str:
     """Return whether a network holds in a collection, falls, or whether there are too few radiographs to say.
 
     The interval is widened for the number of collections that are judged at once (Bonferroni). Without a shift
     anywhere, the probability of a false fall is then that of a single collection.
 
     Args:
-        difference: mean sensitivity here less that on the own split, with its 95% interval; None without one.
+        difference: mean score here less that on the own split, such as sensitivity, with its 95% interval; None
+            without one.
         num_judged: number of collections.
+        margin: fall up to which the network holds.
     """
     if not difference or difference["value"] is None or difference["interval"] is None:
         return UNCLEAR
@@ -33,7 +35,7 @@ def judge(difference: Mapping[str, Any] | None, num_judged: int) -> str:
     value = difference["value"]
     low = value + (difference["interval"][0] - value) * widening
     high = value + (difference["interval"][1] - value) * widening
-    if low > -MARGIN:
+    if low > -margin:
         return HOLDS
     return FALLS if high < 0 else UNCLEAR
 
