@@ -131,6 +131,8 @@ def format_section(results: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         "## Real radiographs, a source left out",
         "",
+        f"Trainings so far: {len(results)}. A mean is over the columns that a remedy has.",
+        "",
         f"`python -m benchmarks.remedies --real=TABLE.csv`, {seeds} {'seed' if seeds == 1 else 'seeds'}, whole radiographs",
         f"of {SIZE}². Of the radiographs of a source that was not trained on, and of classes that another source has, how",
         "many are recognized; in brackets the 95% interval of all seeds' radiographs together, as if each were one more.",
@@ -141,9 +143,8 @@ def format_section(results: Sequence[Mapping[str, Any]]) -> str:
     for remedy in REMEDIES:
         shares = [_recall(cells[remedy, source], label) for source, label in columns]
         if any(share is not None for share in shares):
-            known = [share[0] for share in shares if share is not None]
-            mean = f"{np.mean(known):.0%}" if len(known) == len(columns) else "–"
-            lines.append(f"| {remedy} | " + " | ".join(map(_format_share, shares)) + f" | {mean} |")
+            mean = np.mean([share[0] for share in shares if share is not None])
+            lines.append(f"| {remedy} | " + " | ".join(map(_format_share, shares)) + f" | {mean:.0%} |")
     return "\n".join([*lines, ""])
 
 

@@ -109,9 +109,9 @@ def _summarize(results: Sequence[Mapping[str, Any]]) -> str:
         f"(0.8 or more was wanted), {estimate:.2f} of the mean of the pairs within a source (half), against it and "
         f"with it (a quarter each), and {share:.2f} of the share of the score that the source alone reaches. That mean "
         "is what a score would be where the source says nothing, and is on average "
-        f"{error:.3f} from the score on the broken split. The share has the wrong sign: it divides the score of the "
-        "source by that of the network on data where the source helps, and a network that gives up the source scores "
-        "lower there. It describes what data allow, and cannot rank remedies.\n"
+        f"{error:.3f} from the score on the broken split. The share divides the score of the source by that of the "
+        "network on data where the source helps, where a network that gives up the source scores lower: it describes "
+        "what data allow, and cannot rank remedies.\n"
     )
 
 
