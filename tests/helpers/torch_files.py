@@ -63,22 +63,21 @@ class Saver:
 
     def dump(self, content: object, older: bool = False, protocol: int = 2) -> bytes:
         stream = io.BytesIO()
-        pickler = pickle.Pickler(stream, protocol)
         # The older form ends a reference to a storage with the view it is of, which is none.
 
         classes = []
 
-        def refer(value: object) -> tuple | None:
-            if isinstance(value, Storage):
-                return (*value.reference, *([None] * older))
-            is_class = isinstance(value, type) and value.__module__ == "networks"
-            if older and is_class and value not in classes:  # the first time, a class goes with its code
-                classes.append(value)
-                return ("module", value, "networks.py", "class Network: …")
-            return None
+        class Pickler(pickle.Pickler):
+            def persistent_id(self, value: object) -> tuple | None:
+                if isinstance(value, Storage):
+                    return (*value.reference, *([None] * older))
+                is_class = isinstance(value, type) and value.__module__ == "networks"
+                if older and is_class and value not in classes:  # the first time, a class goes with its code
+                    classes.append(value)
+                    return ("module", value, "networks.py", "class Network: …")
+                return None
 
-        pickler.persistent_id = refer
-        pickler.dump(content)
+        Pickler(stream, protocol).dump(content)
         return stream.getvalue()
 
     def save(self, content: object, order: bytes = b"little", protocol: int = 2) -> bytes:
