@@ -1,8 +1,8 @@
 """Options of XLA's compiler on a CPU for programs whose compiling costs more than its most expensive passes save.
 
-By default XLA, of jaxlib 0.10, lowers each fused loop in an MLIR context of its own, and optimizes it by all passes of LLVM. In the
-networks the time goes into matrix products, which a library computes, so that the loops between them gain nothing. CPU
-seconds on two cores of an AMD EPYC, `predict` of one radiograph of 1024² with 100 votes:
+By default XLA, of jaxlib 0.10, lowers each fused loop in an MLIR context of its own, and optimizes it by all passes of
+LLVM. In the networks the time goes into matrix products, which a library computes, so that the loops between them gain
+nothing. CPU seconds on two cores of an AMD EPYC, `predict` of one radiograph of 1024² with 100 votes:
 
 | program | compiled by default | run | with the options | run |
 | --- | ---: | ---: | ---: | ---: |
