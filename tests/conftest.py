@@ -3,6 +3,8 @@
 import fcntl
 import gc
 import os
+import shutil
+from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -75,6 +77,25 @@ def session_folder(tmp_path_factory) -> Path:
     """A folder of this session, which is the same in all of its workers where there are several."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+@pytest.fixture(scope="session")
+def make_once(session_folder):
+    """A function that returns a folder of the session, made by the first worker that needs it, for all of them."""
+
+    def find(name: str, make: Callable[[Path], None]) -> Path:
+        folder = session_folder / name
+        with (session_folder / f"{name}.lock").open("a+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.seek(0)
+            if not lock.read():
+                shutil.rmtree(folder, ignore_errors=True)  # what another worker began and could not end
+                folder.mkdir()
+                make(folder)
+                lock.write("made")
+        return folder
+
+    return find
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -180,16 +201,9 @@ def make_phantom_runs(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def phantom_runs(session_folder) -> Path:
+def phantom_runs(make_once) -> Path:
     """A folder with prepared phantoms (data/phantom), a segmenter's run (segment) and a classifier's run (classify).
 
-    Who loads the runs needs `small_segmenter` too. The first worker that needs the folder makes it, for all of them;
-    tests leave it as it is.
+    Who loads the runs needs `small_segmenter` too. Tests leave the folder as it is.
     """
-    folder = session_folder / "phantom_runs"
-    with (session_folder / "phantom_runs.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            folder.mkdir()
-            make_phantom_runs(folder)
-    return folder
+    return make_once("phantom_runs", make_phantom_runs)

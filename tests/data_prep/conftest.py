@@ -1,4 +1,4 @@
-"""Fixtures that list and read all radiographs of a source without preparing a data set."""
+"""Fixtures that list and read all radiographs of a source without preparing a data set, and a prepared one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from data_prep.__main__ import main as prepare
 from data_prep.example import Example
 from data_prep.record import Record, RecordError
 from data_prep.source import find_sources
@@ -22,6 +23,19 @@ class Survey(NamedTuple):
     def attribute(self, name: str) -> dict[str, object]:
         """Return id -> attribute of the examples."""
         return {key: getattr(example, name) for key, example in self.examples.items()}
+
+
+@pytest.fixture(scope="session")
+def benchmark(shared, make_once) -> Path:
+    """The real radiographs of benchmark.csv, prepared."""
+    table = shared / "data" / "benchmark.csv"
+    if not table.is_file():
+        pytest.skip("the shared data has no benchmark.csv")
+
+    def make(folder: Path) -> None:
+        assert prepare(["table", f"--csv={table}", f"--out={folder}", "--duplicates=off"]) == 0
+
+    return make_once("benchmark", make) / "table"
 
 
 @pytest.fixture(autouse=True)
