@@ -26,7 +26,9 @@ def test_what_is_regained_is_a_share_of_what_the_shortcut_took():
     report = remedies_table.format_report(results)
     assert "Without the shortcut, a training reaches 0.900 on the broken split." in report
     assert "| none | 1 | 0.980 | 0.700 (0.10 to 0.90) | – | 0.200 | 0.990 |" in report
-    assert "| balance | 2 | 0.920 | 0.840 (0.10 to 0.90) | 70% | 0.700 | 0.990 |" in report  # (0.84 - 0.7) of (0.9 - 0.7)
+    assert (
+        "| balance | 2 | 0.920 | 0.840 (0.10 to 0.90) | 70% | 0.700 | 0.990 |" in report
+    )  # (0.84 - 0.7) of (0.9 - 0.7)
     assert "The most is regained by balance, 70%; 80% was wanted." in report
     # The pairs against the source rank the trainings as the broken split does; the shares are 0.83, 1.00 and 0.91.
     assert "Over 3 trainings" in report and "is 1.00 of the pairs against the source" in report
