@@ -1,6 +1,6 @@
 """Prediction of labels, with votes and saliency maps, by the run of a classifier."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -142,6 +142,8 @@ class LabelPredictor:
         if devices > batch_size:
             shared = patch_parallel.PatchParallelPredictor(spec, self._run.variables, batch_size, devices)
             return lambda images, image_ids: partial(self._calibrate, partial(shared, images, image_ids))
+        if spec.segmenter is not None and spec.num_members == 1 and jax.default_backend() == "cpu":
+            return self._build_in_two_parts(batch_size)
         return self._build_data_parallel(batch_size)
 
     def _build_data_parallel(self, batch_size: int) -> Program:
@@ -153,9 +155,7 @@ class LabelPredictor:
             images, image_ids = inputs
             return functional.predict(variables, images, pipeline.image_keys(spec.seed, image_ids), spec=spec)
 
-        options = compiler_options.CLASSIFICATION
-        compiled = batch_sharding.compile(predict, options)
-        program = compilation_cache.CachedFunction(compiled, "predict", spec.fingerprint, options=options)
+        program = self._cache(batch_sharding, predict, compiler_options.CLASSIFICATION)
         variables = batch_sharding.replicate(self._run.variables)
 
         def dispatch(images: np.ndarray, image_ids: np.ndarray) -> Callable[[], pipeline.Prediction]:
@@ -163,6 +163,43 @@ class LabelPredictor:
             return partial(self._calibrate, partial(batch_sharding.gather, outputs))
 
         return dispatch
+
+    def _build_in_two_parts(self, batch_size: int) -> Program:
+        """Build the same as two programs, each with the compiler's options that are best for its network on a CPU."""
+        spec = self._run.spec
+        segmenter = spec.segmenter
+        classifier = spec.classifier
+        assert classifier is not None
+        batch_sharding = sharding.BatchSharding(batch_size)
+
+        def segment(variables: Any, images: jax.Array) -> pipeline.LungSegmentation:
+            return pipeline.segment_or_skip(segmenter, variables, images, spec.inference)
+
+        def classify(variables: Any, inputs: tuple[jax.Array, jax.Array, Any]) -> pipeline.Prediction:
+            images, image_ids, segmentation = inputs
+            keys = pipeline.image_keys(spec.seed, image_ids)
+            return pipeline.predict_from_masks(
+                classifier, variables["classifier"], images, segmentation, keys, spec.inference
+            )
+
+        run_segmenter = self._cache(batch_sharding, segment, compiler_options.SEGMENTATION)
+        run_classifier = self._cache(batch_sharding, classify, compiler_options.CLASSIFICATION)
+        variables = batch_sharding.replicate(self._run.variables)
+
+        def dispatch(images: np.ndarray, image_ids: np.ndarray) -> Callable[[], pipeline.Prediction]:
+            placed_images, placed_ids = batch_sharding.shard((images, image_ids))
+            segmentation = run_segmenter(variables, placed_images)
+            outputs = run_classifier(variables, (placed_images, placed_ids, segmentation))
+            return partial(self._calibrate, partial(batch_sharding.gather, outputs))
+
+        return dispatch
+
+    def _cache(
+        self, batch_sharding: sharding.BatchSharding, run: Callable[..., Any], options: Mapping[str, bool | int]
+    ) -> compilation_cache.CachedFunction:
+        compiled = batch_sharding.compile(run, options)
+        key = f"{run.__name__} a batch"
+        return compilation_cache.CachedFunction(compiled, key, self._run.spec.fingerprint, options=options)
 
     def _calibrate(self, fetch: Callable[[], pipeline.Prediction]) -> pipeline.Prediction:
         """Fetch a batch, and scale its probabilities by the run's temperature; votes and entropies are not scaled."""
