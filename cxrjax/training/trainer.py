@@ -27,7 +27,7 @@ from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.io import json_file
 from cxrjax.runs import class_names, dataset_record, history, run_dir, run_log, segmenter_copy, weights
 from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
-from cxrjax.runtime import lock, malloc, multihost, signals, terminal
+from cxrjax.runtime import compiler_options, lock, malloc, multihost, signals, terminal
 from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.progress import progress_bar
 from cxrjax.runtime.sharding import BatchSharding
@@ -307,7 +307,8 @@ class Trainer:
         compute_rate = jax.jit(learning_rate, in_shardings=replicated, out_shardings=replicated)
         lowered = step.lower(state, batch, compute_rate(state.step, state.plateau.scale))
         malloc.trim_heap()
-        compiled = lowered.compile()
+        options = compiler_options.SEGMENTATION if self.config.task == "segment" else compiler_options.CLASSIFICATION
+        compiled = lowered.compile(compiler_options=compiler_options.on_cpu(options))
         malloc.trim_heap()
         return lambda state, batch: compiled(state, batch, compute_rate(state.step, state.plateau.scale))
 
