@@ -36,7 +36,11 @@ def runs_of_both(tmp_path_factory, prepared, small_segmenter):
     """
     folders, patch, compile_step = {}, pytest.MonkeyPatch(), jax.stages.Lowered.compile
     as_in_use = {"xla_cpu_use_fusion_emitters": True}
-    patch.setattr(jax.stages.Lowered, "compile", lambda lowered, compiler_options: compile_step(lowered, as_in_use | compiler_options))
+    patch.setattr(
+        jax.stages.Lowered,
+        "compile",
+        lambda lowered, compiler_options: compile_step(lowered, as_in_use | compiler_options),
+    )
     patch.setattr(batch, "CHUNK_SIZE", 6)
     for held in (1.0, 0.0):
         folder = folders[held] = tmp_path_factory.mktemp("runs")
