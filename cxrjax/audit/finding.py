@@ -71,7 +71,14 @@ def find(audit: Numbers) -> Finding:
             strongest,
         )
     tried = "The one shortcut tried does" if len(shortcuts) == 1 else f"The {len(shortcuts)} shortcuts tried do"
-    return Finding(f"{tried} not explain the score: the {title} reaches {reached:.2f} of {score:.2f}.", strongest)
+    return Finding(f"{tried} not explain the score: the {title} {format_reached(reached, score)}.", strongest)
+
+
+def format_reached(reached: float, score: float) -> str:
+    """Return "reaches 0.88 of 0.93", what a shortcut reaches of a network's score, or by how much it exceeds it."""
+    if reached > score:
+        return f"reaches {reached:.2f}, more than the network, {score:.2f}"
+    return f"reaches {reached:.2f} of {score:.2f}"
 
 
 def _shortcuts(audit: Numbers) -> list[Any]:
@@ -93,4 +100,4 @@ def _name_shortcut(shortcut: Numbers, score: float) -> str:
     companion, agent = WORDINGS.get(shortcut["name"], (f"with the {shortcut['title']}", "it"))
     extent = "goes" if criteria.reaches_most(shortcut) else "goes in part"
     reached = shortcut["scores"][HEADLINE]["value"]
-    return f"The label {extent} {companion}: {agent} reaches {reached:.2f} of {score:.2f}."
+    return f"The label {extent} {companion}: {agent} {format_reached(reached, score)}."

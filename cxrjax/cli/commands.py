@@ -93,8 +93,10 @@ def train_network(request: Request) -> None:
     config = request.require_config()
     best = trainer.train(config, request.workdir)
     scores = ", ".join(f"{name} {value:.4f}" for name, value in best.items() if "/" in name)
-    print_line(f"trained: the best epoch was {best['epoch']} ({scores}); the run is in {request.workdir}")
+    print_line(f"trained: the best epoch was {best['epoch']} ({scores})")
+    print_line("fitting what recognizes radiographs unlike those of the training")
     functions.fit_ood_detector(config, request.workdir)
+    print_line(f"the run is in {request.workdir}")
 
 
 def evaluate_run(request: Request) -> None:
@@ -264,7 +266,7 @@ def _check_output_folder(request: Request) -> None:
 
 
 def predict_radiographs(request: Request) -> int:
-    """Apply a run to a radiograph or a folder, and return the exit status."""
+    """Predict a radiograph or a folder, by a run or a model of the package."""
     from cxrjax.cli import predict_files
     from cxrjax.io import predictions_csv
 
@@ -299,8 +301,8 @@ def predict_radiographs(request: Request) -> int:
     undecided = sum(row.get("decision") == predictions_csv.UNDECIDED for row in rows)
     if undecided:
         print_line(
-            f"{undecided} undecided: the confidence is below the threshold above which, on the validation split, 9 in "
-            "10 predictions are expected to be correct"
+            f"{undecided} undecided: by the validation split, fewer than 9 in 10 predictions of such a confidence are "
+            "expected to be correct"
         )
     for notice in sorted({row.get("notice") or "" for row in rows} - {""}):
         print_line(notice)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cxrjax.plotting import palette, style
 
-CURVES_SIZE = (4.8, 5.6)  # inches; the width of a phone, on which figures are legible without being reduced
+CURVES_WIDTH = 4.8  # inches; that of a phone, on which figures are legible without being reduced
 BOX_PLOT_COLUMNS = 2  # panels per row of `draw_box_plots`
 
 DASHED: dict[str, Any] = {"color": palette.PALE, "linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 1}
@@ -95,8 +95,7 @@ def draw_roc_curves(curves: Sequence[RocCurve], path: str | os.PathLike) -> None
         curves: one per class, at least one.
         path: the PNG or SVG to write.
     """
-    figure = Figure(figsize=CURVES_SIZE, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _square_axes(curves)
     axes.plot([0, 1], [0, 1], **DASHED)
     for curve in curves:
         label = f"{curve.name} {curve.areas[0]}"
@@ -116,8 +115,7 @@ def draw_precision_recall(curves: Sequence[RocCurve], path: str | os.PathLike) -
         curves: one per class, at least one.
         path: the PNG or SVG to write.
     """
-    figure = Figure(figsize=CURVES_SIZE, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _square_axes(curves)
     for curve in curves:
         label = f"{curve.name} {curve.areas[1]}"
         (line,) = axes.plot(curve.sensitivity, curve.precision, drawstyle="steps-pre", label=label, linewidth=1.6)
@@ -125,6 +123,12 @@ def draw_precision_recall(curves: Sequence[RocCurve], path: str | os.PathLike) -
     axes.set(xlabel="recall", ylabel="precision", title="precision and recall: average precision")
     _frame_unit_square(axes)
     style.save(figure, path)
+
+
+def _square_axes(curves: Sequence[object]) -> tuple[Figure, Axes]:
+    """Return a figure that is high enough for a legend below with a line for each curve, and its square axes."""
+    figure = Figure(figsize=(CURVES_WIDTH, CURVES_WIDTH + 0.35 + 0.175 * len(curves)), layout="constrained")
+    return figure, figure.subplots()
 
 
 def _frame_unit_square(axes: Axes) -> None:
@@ -145,8 +149,7 @@ def draw_reliability(curves: Sequence[ReliabilityCurve], path: str | os.PathLike
         curves: at least one.
         path: the PNG or SVG to write.
     """
-    figure = Figure(figsize=CURVES_SIZE, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _square_axes(curves)
     axes.plot([0, 1], [0, 1], **DASHED)
     for k, curve in enumerate(curves):
         accuracy = np.asarray(curve.accuracy)

@@ -162,7 +162,7 @@ def _gather(workdir: Path, name: str, split: str) -> ComparedRun:
     path = workdir / "audit" / split / "audit.json"
     audit = json_file.read(path, _AUDIT_REMEDY) if path.exists() else None
     folders = sorted((workdir / "evaluation").glob(f"*/{external.FILE}"))
-    command = f"python -m cxrjax.main --workdir={shlex.quote(str(workdir))} --mode=audit --split={shlex.quote(split)}"
+    command = f"cxrjax audit --workdir={shlex.quote(str(workdir))} --split={shlex.quote(split)}"
     return ComparedRun(
         name=name,
         workdir=workdir,

@@ -32,7 +32,7 @@ def list_missing(inputs: ReportInputs) -> list[MissingResult]:
         )
     if not inputs.has_ood_results:
         meaning = "which images are no upright frontal chest radiographs"
-        commands = (f"{_program(inputs)} --mode=fit_ood", _command(inputs, "evaluate"))
+        commands = (f"cxrjax fit_ood --workdir={shlex.quote(str(inputs.workdir))}", _command(inputs, "evaluate"))
         missing.append(MissingResult("Out-of-distribution detector", meaning, commands))
     if inputs.morphometry is None:
         meaning = "sizes of hearts and lungs, and whether they differ between the classes"
@@ -50,10 +50,7 @@ def report_command(inputs: ReportInputs) -> str:
     return _command(inputs, "report")
 
 
-def _program(inputs: ReportInputs) -> str:
-    return f"python -m cxrjax.main --workdir={shlex.quote(str(inputs.workdir))}"
-
-
 def _command(inputs: ReportInputs, mode: str) -> str:
     other_data = f" --dataset={shlex.quote(inputs.directory)}" if inputs.is_external else ""
-    return f"{_program(inputs)} --mode={mode} --split={shlex.quote(inputs.split)}{other_data}"
+    workdir = shlex.quote(str(inputs.workdir))
+    return f"cxrjax {mode} --workdir={workdir} --split={shlex.quote(inputs.split)}{other_data}"

@@ -67,7 +67,9 @@ def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overv
     sentence = f"On {n} radiographs the network reaches {score}{level}; by the disease or by a shortcut was not tested."
     if _reaches_most(bars):
         guess = "a guess that never sees the radiograph"
-        sentence = f"The label goes with the collection: {guess} reaches {source['value']:.2f} of {score}."
+        sentence = (
+            f"The label goes with the collection: {guess} {finding.format_reached(source['value'], network['value'])}."
+        )
     detail = "No audit was made. It measures how much of the score can be reached without seeing a lung."
     return Overview(sentence, detail, tuple(bars), unit, needs_audit=True)
 

@@ -15,6 +15,7 @@ ResNet18 with the options of `SEGMENTATION` would compile in 3.3 s and run in 3.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 
@@ -22,6 +23,6 @@ CLASSIFICATION = {"xla_backend_optimization_level": 1}
 SEGMENTATION = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
 
 
-def on_cpu(options: Mapping[str, bool | int]) -> dict[str, bool | int]:
+def on_cpu(options: Mapping[str, bool | int]) -> dict[str, Any]:
     """Return options for `jax.jit(..., compiler_options=...)`; none on an accelerator, where they mean other things."""
     return dict(options) if jax.default_backend() == "cpu" else {}

@@ -99,7 +99,7 @@ def test_agreement_counts_every_radiograph_once(pair):
 def test_shortcuts_and_other_data_stand_side_by_side(pair):
     text = write_page(pair)
     assert "No other data set was evaluated with both runs" in text and "Not audited." in text
-    assert re.search(r"--workdir=\S*old --mode=audit --split=test", text)
+    assert re.search(r"cxrjax audit --workdir=\S*old --split=test", text)
     rows = draw_rows(np.random.default_rng(1), "north", 60) + draw_rows(np.random.default_rng(2), "south", 60)
     for name in ("ne<b>w", "old"):
         write_rows(pair / name, "clinics-test", rows)

@@ -1,6 +1,7 @@
 """Inputs of a report: files of one run and one data set."""
 
 import json
+import re
 import shutil
 from collections import Counter
 
@@ -30,8 +31,8 @@ from tests.helpers.report_page import (
 def test_what_is_of_other_data_is_said_to_be(found):
     other = found._replace(name="elsewhere-test", directory="data/there", evaluation_data=THERE)
     text = page(other)
-    assert "another data set, <bdi>elsewhere</bdi>" in text and "--mode=audit" not in text
-    assert "--mode=evaluate_saliency --split=test --dataset=data/there" in text
+    assert "another data set, <bdi>elsewhere</bdi>" in text and "cxrjax audit" not in text
+    assert re.search(r"cxrjax evaluate_saliency --workdir=\S+ --split=test --dataset=data/there", text)
     assert table(text, "Radiographs evaluated")[1] == ["test", "far|away", "77"]
     assert table(text, "Radiographs of training")[1] == ["train", "here", "90", "40"]
     card = render.render("model_card.md", other, shown()).decode()

@@ -36,18 +36,18 @@ def test_the_numbers_are_those_of_the_run(found, audit):
 def test_the_audit_stands_before_every_score_and_what_is_missing_says_what_makes_it(found):
     stale = page(found._replace(audit=AUDIT))  # the scores of `found` have no AUROC
     assert stale.index("<h1>On 5 radiographs the network reaches 0.81") < stale.index("The audit is of other")
-    assert stale.count("The audit is of other predictions") == 2 and "--mode=audit" in stale
+    assert stale.count("The audit is of other predictions") == 2 and "cxrjax audit" in stale
     macro = found.scores["all"]["macro"] | {"auroc": AUDIT["scores"]["macro_auroc"]}
     audited = found._replace(audit=AUDIT, scores=found.scores | {"all": found.scores["all"] | {"macro": macro}})
     text = page(audited)
     sentence = "The label goes with the collection: a guess that never sees the radiograph reaches 0.77 of 0.90."
     assert f"<h1>{sentence}</h1>" in text and text.index(sentence) < text.index("0.812")
-    assert "--mode=audit" not in text and "That any is seen" in text and "Most of it is the hospital." in text
+    assert "cxrjax audit" not in text and "That any is seen" in text and "Most of it is the hospital." in text
     text = page(found)
     section = text[text.index('<section id="missing"') :]
-    modes = re.findall(rf"python -m cxrjax\.main --workdir={found.workdir} --mode=(\w+)", section)
+    modes = re.findall(rf"cxrjax (\w+) --workdir={found.workdir}", section)
     assert modes == ["report", "audit", "evaluate", "evaluate_saliency", "fit_ood", "evaluate", "morphometry"]
-    assert text.index("--mode=audit") < text.index("Scores of the network")
+    assert text.index("cxrjax audit") < text.index("Scores of the network")
     judged = found._replace(ood_detector={}, rows=[each | {"ood_reason": ""} for each in ROWS])
     assert "fit_ood" not in page(judged) and "0 of 5 radiographs are unlike those of training" in page(judged)
 
