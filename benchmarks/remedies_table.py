@@ -12,7 +12,8 @@ WANTED_GAIN = 0.8  # of what the shortcut takes
 _HEADER = """# Remedies against known shortcuts
 
 Written by `python -m benchmarks.remedies` from the trainings done so far, each of 500 phantoms of 64², 8 epochs and
-about 20 CPU seconds. Phantoms of five classes; one feature is planted so that it goes with COVID-19 by a strength (1: it reveals the class; 0.5: it says nothing). All numbers are the
+about 20 CPU seconds. Phantoms of five classes; one feature is planted so that it goes with COVID-19 by a strength
+(1: it reveals the class; 0.5: it says nothing). All numbers are the
 area under the ROC curve of COVID-19 against the other classes, means over the seeds; the interval in brackets is that
 of the first seed, 95%, by radiograph.
 

@@ -52,8 +52,8 @@ def conclude(audit: Numbers) -> dict[str, list[str]]:
         possible.append(
             f"for {join_labels(separable)}, which share sources, --config.remedy.balance=True or "
             "--config.remedy.loss=bias_balanced takes from the source what it says of the label, and cxrjax "
-            "retrain_last_layer does so for the last layer of this run; whether one helps, the pairs against the source "
-            "in the audit of the new run tell"
+            "retrain_last_layer does so for the last layer of this run; whether one helps, the pairs against the "
+            "source in the audit of the new run tell"
         )
     if any(_is_found(by_name, name) for name in _OUTSIDE):
         possible.append(

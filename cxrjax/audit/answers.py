@@ -99,7 +99,11 @@ def _answer_within_source(entry: Numbers | None, chance: float) -> Answer:
 
 
 def answer_against_source(entry: Numbers | None) -> Answer:
-    """Return the answer of the pairs in which the source points to the wrong radiograph; None where they were not ranked."""
+    """Return the answer of the pairs in which the source points to the wrong radiograph.
+
+    Args:
+        entry: of these pairs in the audit; None if they were not ranked.
+    """
     question = "Does the network follow the source where it misleads?"
     if entry is None or not entry["scores"] or entry["scores"][HEADLINE]["value"] is None:
         return Answer(question, NOT_DONE, entry["note"].removeprefix("not done: ") if entry else "")

@@ -237,7 +237,7 @@ def _within_source(context: AuditContext) -> ExperimentResult:
 
 
 def _rank_pairs(context: AuditContext, sign: int) -> ExperimentResult:
-    """Return the run's rows with the share of each class in their source, times the sign: -1 for pairs with the source."""
+    """Return the run's rows with the share of each class in their source, times -1 for pairs with the source."""
     rows = context.rows
     if len({row["source"] for row in rows}) < 2:
         raise NotApplicableError("all radiographs come from one source")

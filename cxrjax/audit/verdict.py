@@ -178,7 +178,7 @@ def _against_source(by_name: Numbers) -> list[str]:
     elif criteria.depends_on_source(entry):
         conclusion = ": part of its score is the source"
     elif criteria.rules_out_dependence(entry):
-        conclusion = ": it does not depend on the source"
+        conclusion = f": by the source it gains less than {criteria.MAX_DEPENDENCE:.1f} of AUROC"
     else:
         conclusion = ", which too few radiographs decide"
     scores = {name: values["auroc"] for name, values in entry["classes"].items()}

@@ -100,7 +100,7 @@ def write(folder: Path, result: Mapping[str, Any]) -> None:
 
 
 def conclude(result: Mapping[str, Any]) -> str:
-    """Return a sentence or two on the result of `assess`: where the network falls, and where the pooled AUROC is from."""
+    """Return a sentence or two on the result of `assess`: where the network falls, and what the pooled AUROC is of."""
     pooled = result["pooled"]["auroc"]["value"]
     if pooled is None:
         return f"No finding has {MIN_CASES} radiographs with and without it: nothing can be said."
@@ -110,8 +110,8 @@ def conclude(result: Mapping[str, Any]) -> str:
         within = result["within"]
         sentences.append(
             f"The AUROC of a finding is {within['pooled']['value']:.2f} over all collections pooled, and "
-            f"{within['within']['value']:.2f} within a collection: {share:.0%} of what exceeds 0.5 comes from differences "
-            "between the collections."
+            f"{within['within']['value']:.2f} within a collection: {share:.0%} of what exceeds 0.5 comes from "
+            "differences between the collections."
         )
     by_verdict: dict[str, list[str]] = {}
     for name, group in result["collections"].items():

@@ -133,8 +133,9 @@ def find_positive(
 ) -> Bool[np.ndarray, "*n k"]:
     """Return which findings are positive.
 
-    A finding with a threshold is positive from that mean probability on. Without one, for the rule "majority" it is those for which more than half of the patches voted, or exactly half with a mean
-    probability above 0.5; for "mean_probability" those with a mean probability above 0.5.
+    A finding with a threshold is positive from that mean probability on. One without is positive, by the rule
+    "majority", if more than half of the patches voted for it, or exactly half with a mean probability above 0.5; by
+    "mean_probability", if its mean probability is above 0.5.
     """
     assert num_patches is not None  # of `count_findings`
     likely = np.asarray(probabilities) > 0.5

@@ -65,11 +65,10 @@ def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overv
         detail = "An audit covers the data of training only: how much of this score a shortcut reaches is not known."
         return Overview(sentence, detail, tuple(bars), unit, needs_audit=False)
     sentence = f"On {n} radiographs the network reaches {score}{level}; by the disease or by a shortcut was not tested."
-    if _reaches_most(bars):
-        guess = "a guess that never sees the radiograph"
-        sentence = (
-            f"The label goes with the collection: {guess} {finding.format_reached(source['value'], network['value'])}."
-        )
+    reached = source["value"]
+    if reached is not None and _reaches_most(bars):
+        extent = finding.format_reached(reached, network["value"])
+        sentence = f"The label goes with the collection: a guess that never sees the radiograph {extent}."
     detail = "No audit was made. It measures how much of the score can be reached without seeing a lung."
     return Overview(sentence, detail, tuple(bars), unit, needs_audit=True)
 

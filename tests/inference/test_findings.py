@@ -187,7 +187,7 @@ def test_a_finding_is_predicted_from_its_operating_point_of_validation_on_and_th
     assert assembled.threshold_note.endswith("operating point on the validation split on; b without one from 0.5 on.")
     assert "no operating point was chosen" in predictor().threshold_note
     assert "published operating point" in predictor(published=(0.1, 0.2, 0.3)).threshold_note
-    # At a temperature, the threshold moves with the probability: 0.75 is odds of 3, and of 3 ** 0.5 at a temperature of 2.
+    # At a temperature, the threshold moves with the probability: 0.75 is odds of 3, or 3 ** 0.5 at a temperature of 2.
     tempered = predictor({"a": 2.0}, thresholds={"a": 0.75})
     for value, expected in ((0.74, False), (0.76, True)):
         odds = np.sqrt(value / (1 - value))

@@ -1,8 +1,8 @@
 """Sampling probabilities by which the classes are alike in age, sex and view.
 
 Coarsened exact matching (Iacus, King & Porro 2012, "Causal inference without balance checking"): the radiographs are
-divided into strata of equal age group, sex and view; a stratum that lacks a class is left out, and in each of the others
-every class is drawn as often as the stratum's size tells. The age groups are ours.
+divided into strata of equal age group, sex and view; a stratum that lacks a class is left out, and in each of the
+others every class is drawn as often as the stratum's size tells. The age groups are ours.
 """
 
 from collections.abc import Callable, Sequence
