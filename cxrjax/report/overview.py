@@ -66,8 +66,9 @@ def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overv
         return Overview(sentence, detail, tuple(bars), unit, needs_audit=False)
     sentence = f"On {n} radiographs the network reaches {score}{level}; by the disease or by a shortcut was not tested."
     reached = source["value"]
-    if reached is not None and _reaches_most(bars):
-        extent = finding.format_reached(reached, network["value"])
+    value = network["value"]
+    if reached is not None and value is not None and _reaches_most(bars):
+        extent = finding.format_reached(reached, value)
         sentence = f"The label goes with the collection: a guess that never sees the radiograph {extent}."
     detail = "No audit was made. It measures how much of the score can be reached without seeing a lung."
     return Overview(sentence, detail, tuple(bars), unit, needs_audit=True)
