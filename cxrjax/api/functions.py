@@ -120,8 +120,9 @@ def enable_compilation_cache(folder: PathLike | None = None) -> Path | None:
     `load` calls it. A cache that is in use already stays, unless a folder is named; so does a cache that was disabled.
 
     Args:
-        folder: created if it is missing, with access for this user alone, since its programs are executed; None for
-            `JAX_COMPILATION_CACHE_DIR` ("" for none), else `~/.cache/cxrjax`, which the command line uses too.
+        folder: created if it is missing, with access for this user alone, since its programs are executed; "" for no
+            cache; None for `JAX_COMPILATION_CACHE_DIR` ("" for none), else `~/.cache/cxrjax`, as the command line
+            too.
 
     Returns:
         The folder; None if programs are not cached. A warning says why if the folder cannot be used.
@@ -141,6 +142,7 @@ def enable_compilation_cache(folder: PathLike | None = None) -> Path | None:
         return Path(current) if current else None
     name = compilation_cache.cache_dir(None if folder is None else os.fspath(folder))
     if not name:
+        compilation_cache.enable_compilation_cache("")  # stays disabled when a model is loaded
         return None
     try:
         compilation_cache.enable_compilation_cache(name)

@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import pytest
 
+import cxrjax as cx
 from cxrjax import main
 from cxrjax.cli import commands, predict_files
 from cxrjax.config import default_config, freeze
@@ -193,7 +194,8 @@ def test_a_program_is_kept_where_it_is_asked_and_only_there(tmp_path, monkeypatc
         compile_anew()
         traced = tmp_path / "here" / "kept" / "traced"  # nothing in it: what is traced by JAX alone is not kept
         (entry,) = (path for path in traced.parent.rglob("*") if path != traced)
-        compilation_cache.enable_compilation_cache("")
+        assert cx.enable_compilation_cache("") is None
+        assert cx.enable_compilation_cache() is None  # as `load` calls it
         entry.unlink()
         compile_anew()
         assert [*traced.parent.rglob("*")] == [traced] and jax.config.jax_compilation_cache_dir is None
