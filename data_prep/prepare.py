@@ -79,19 +79,22 @@ def prepare(source: Source[OptionsT], options: OptionsT) -> tuple[str, bool]:
         else splits.name_ratios(options.split_ratios or source.split_ratios)
     )
     plan = splits.assign_splits(records, ratios, options.seed)
+    warnings = [patients.warn_of_one_patient(records)]
     pairs = []
     if options.duplicates != "off":
         pairs = duplicates.find_duplicates(plan)
         if options.duplicates == "drop":
             plan, dropped = duplicates.drop_duplicates(plan, pairs)
             skipped += dropped
+        else:
+            warnings.append(duplicates.warn_of_pairs_across_splits(pairs))
     report = Report(
         splits.format_table(plan),
         source=source.name,
         settings=settings,
         counts={},
         patients_known={},
-        remarks=[*filter(None, [patients.warn_of_one_patient(records)]), *source.remarks(records, root, options)],
+        remarks=[*filter(None, warnings), *source.remarks(records, root, options)],
         skipped=[{"name": record.id, "reason": record.reason} for record in skipped],
         duplicates=[pair._asdict() for pair in pairs],
     )
@@ -173,9 +176,10 @@ def _summarize(report: dict[str, Any], folder: Path) -> str:
         if findings_of_split := report.get("findings", {}).get(split):
             by_label = ", ".join(f"{name} {values['positive']}" for name, values in findings_of_split.items())
         parts.append(f"{split} {sum(labels.values())} ({by_label})")
-    for key, description in (("skipped", "skipped"), ("duplicates", "pairs of near-duplicates")):
-        if report.get(key):
-            parts.append(f"{len(report[key])} {description}, see {REPORT}")
+    if report.get("skipped"):
+        parts.append(f"{len(report['skipped'])} skipped, see {REPORT}")
+    if count := len(report.get("duplicates", ())):
+        parts.append(f"{count} {'pair' if count == 1 else 'pairs'} of near-duplicates, see {REPORT}")
     older = [path.parent for path in folder.parent.glob(f"[0-9]*/{COMPLETE_MARKER}") if path.parent != folder]
     remarks = [*(_OLDER.format(path) for path in sorted(older)), *report.get("remarks", [])]
     warnings = [f"warning: {sentence}" for sentence in remarks]

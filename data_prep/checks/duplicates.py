@@ -61,6 +61,15 @@ def find_duplicates(plan: SplitPlan) -> list[Pair]:
     return compare(fingerprints)
 
 
+def warn_of_pairs_across_splits(pairs: Sequence[Pair]) -> str:
+    """Return a sentence on the near-duplicates in different splits, which a score would count twice; "" for none."""
+    count = sum("split" in pair.difference for pair in pairs)
+    if not count:
+        return ""
+    noun = "pair of near-duplicates is" if count == 1 else "pairs of near-duplicates are"
+    return f"{count} {noun} in different splits, see report.json; --duplicates=drop leaves the copies out"
+
+
 def compare(radiographs: Sequence[tuple[RecordInfo, Fingerprint]]) -> list[Pair]:
     """Find the near-duplicates among radiographs with their fingerprints, in their order."""
     if not radiographs:

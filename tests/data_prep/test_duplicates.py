@@ -132,7 +132,8 @@ def test_pair_lists_differences_and_ignores_one_patient(tmp_path):
         "train": [row("1", "viral", "p"), unreadable, row("2", "viral", "p"), row("3", "normal", "p"), drawn],
         "test": [row("4", "viral", "q"), row("5", "", "")],
     }
-    found = {pair.first + pair.second: (pair.difference, pair.similarity) for pair in duplicates.find_duplicates(plan)}
+    pairs = duplicates.find_duplicates(plan)
+    found = {pair.first + pair.second: (pair.difference, pair.similarity) for pair in pairs}
     assert found == {
         "13": ("label", 1.0),
         "23": ("label", 1.0),
@@ -144,7 +145,11 @@ def test_pair_lists_differences_and_ignores_one_patient(tmp_path):
         "35": ("split", 1.0),
         "45": ("", 1.0),
     }
+    assert duplicates.warn_of_pairs_across_splits(pairs).startswith(
+        "6 pairs of near-duplicates are in different splits"
+    )
     assert duplicates.find_duplicates({"train": [drawn]}) == []
+    assert duplicates.warn_of_pairs_across_splits([]) == ""
 
 
 def link(*names: str) -> list[Pair]:
