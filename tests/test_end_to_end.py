@@ -148,7 +148,7 @@ def test_a_prediction_depends_neither_on_its_neighbours_nor_on_who_shares_its_pa
         compilation_cache.TraceCache(tmp_path / "traced", compilation_cache.hash_package()),
     )
     # Of devices there is one: what is shared between more is in test_hosts. The last finds all traced.
-    for turn, (devices, traced) in enumerate([(1, 1), (2, 4), (2, 4)]):
+    for turn, (devices, traced) in enumerate([(1, 2), (2, 5), (2, 5)]):
         monkeypatch.setattr(jax, "device_count", lambda devices=devices: devices)
         alone = predict_files.predict(folder / "classify", tmp_path / "in" / "b.png", tmp_path / f"{turn}").rows[0]
         assert len([*(tmp_path / "traced").iterdir()]) == traced

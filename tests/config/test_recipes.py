@@ -43,7 +43,7 @@ def test_the_recipes_and_their_number_of_variants():
     counts = {name: len(recipes.variants(name)) for name in recipes.names()}
     assert counts == {
         "benchmark": 3, "chexnet": 2, "fsarshad": 6, "hieu2695": 10, "lungs": 3, "manastahir": 2, "oh2020": 2,
-        "phantom": 2, "phantom_findings": 1, "quick": 2, "singhaxn": 2, "torchxrayvision": 8,
+        "phantom": 2, "phantom_findings": 5, "quick": 2, "singhaxn": 2, "torchxrayvision": 8,
     }  # fmt: skip
 
 
