@@ -85,6 +85,8 @@ def _format_section(
     if gains:
         best = max(gains, key=lambda remedy: gains[remedy])
         verdict = "as wanted" if gains[best] >= WANTED_GAIN else f"{WANTED_GAIN:.0%} was wanted"
+        if strength == 1:
+            verdict = "a remedy that removes the place of the feature needs no radiograph without it"
         lines += ["", f"The most is regained by {best}, {gains[best]:.0%}; {verdict}."]
     return "\n".join([*lines, ""])
 
