@@ -1,4 +1,4 @@
-"""What a run decides by thresholds that are chosen on validation: predicted findings, and the column `decision`.
+"""Decisions of a run by thresholds that are chosen on validation: predicted findings, and the column `decision`.
 
 `decision` is whether the confidence of a label is high enough to rely on it.
 """

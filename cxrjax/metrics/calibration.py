@@ -42,9 +42,9 @@ def reliability(
         weights: r weightings of the radiographs.
     """
     of_patients = patient_weights.factor(weights)
-    weight, confidence_sum, correct_sum = (
-        of_patients.sum_groups(bins, values) for values in (np.ones(len(bins)), confidence, correct)
-    )
+    weight = of_patients.sum_groups(bins, np.ones(len(bins)))
+    confidence_sum = of_patients.sum_groups(bins, confidence)
+    correct_sum = of_patients.sum_groups(bins, correct)
     return ReliabilityBins(weight, safe_divide(confidence_sum, weight), safe_divide(correct_sum, weight))
 
 

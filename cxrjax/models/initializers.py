@@ -34,7 +34,7 @@ def _variance_scaling(scale: float, mode: str, distribution: str) -> Draw:
     """Return a draw with the values of `jax.nn.initializers.variance_scaling`, which compiles faster for many kernels.
 
     Element number i of a draw depends on the key and on i alone. Therefore as many values as the next power of two are
-    drawn and the first of them used, so that XLA compiles one kernel for all parameters of about the same size.
+    drawn and the first ones used, so that XLA compiles one kernel for all parameters of about the same size.
 
     Args:
         scale: variance of the values times the fan.
