@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -185,7 +186,7 @@ def train(config: "ConfigDict | Config", run: PathLike) -> dict[str, Any]:
 def fit_ood_detector(config: "Config", run: Path) -> None:
     """Fit the OOD detector of a trained classifier that has a segmenter, if it has none of this network.
 
-    A line on standard error says why if it cannot be fitted.
+    A line on standard error says that it is fitted, which takes minutes, or why it cannot be.
     """
     from cxrjax.inference import fit_ood, ood_store
     from cxrjax.runs import run_dir
@@ -193,6 +194,7 @@ def fit_ood_detector(config: "Config", run: Path) -> None:
 
     has_detector = config.task == "classify" and config.segmenter.workdir and config.ood.keep_quantile
     if has_detector and not ood_store.is_fitted_to(run, run_dir.load_step(run, config)):
+        terminal.print_line("fitting the out-of-distribution detector", sys.stderr)
         try:
             fit_ood.fit_ood_detector(run)
         except run_dir.RunError as error:

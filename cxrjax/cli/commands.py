@@ -94,7 +94,6 @@ def train_network(request: Request) -> None:
     best = trainer.train(config, request.workdir)
     scores = ", ".join(f"{name} {value:.4f}" for name, value in best.items() if "/" in name)
     print_line(f"trained: the best epoch was {best['epoch']} ({scores})")
-    print_line("fitting what recognizes radiographs unlike those of the training")
     functions.fit_ood_detector(config, request.workdir)
     print_line(f"the run is in {request.workdir}")
 
