@@ -197,7 +197,7 @@ class LabelPredictor:
     def _cache(
         self, batch_sharding: sharding.BatchSharding, run: Callable[..., Any], options: Mapping[str, bool | int]
     ) -> compilation_cache.CachedFunction:
-        compiled = batch_sharding.compile(run, options)
+        compiled = batch_sharding.compile(run)
         key = f"{run.__name__} a batch"
         return compilation_cache.CachedFunction(compiled, key, self._run.spec.fingerprint, options=options)
 

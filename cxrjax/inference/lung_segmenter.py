@@ -130,8 +130,7 @@ class LungSegmenter:
     def _run(self) -> Callable[[Any, Any], pipeline.LungSegmentation]:
         settings = from_config.inference_config(self.config, self.config.patches.count)
         run = self._sharding.compile(
-            lambda variables, images: pipeline.segment(self._segmenter, variables, images, settings),
-            compiler_options.SEGMENTATION,
+            lambda variables, images: pipeline.segment(self._segmenter, variables, images, settings)
         )
         return compilation_cache.CachedFunction(
             run, "find lungs", self.config.to_json(), options=compiler_options.SEGMENTATION

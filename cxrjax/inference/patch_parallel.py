@@ -84,7 +84,7 @@ class PatchParallelPredictor:
         def cached(
             batch_sharding: sharding.BatchSharding, run: Callable[[Any, Any], Any], options: Mapping[str, bool | int]
         ) -> compilation_cache.CachedFunction:
-            compiled = batch_sharding.compile(run, options)
+            compiled = batch_sharding.compile(run)
             return compilation_cache.CachedFunction(compiled, run.__name__, spec.fingerprint, options=options)
 
         self._sample = cached(self._image_sharding, sample, compiler_options.SEGMENTATION)

@@ -84,8 +84,8 @@ class SegmentationPredictor:
     def _build(self, batch_size: int) -> Program:
         spec = self._run.spec
         batch_sharding = sharding.BatchSharding(batch_size)
+        segment = batch_sharding.compile(partial(functional.segment_lungs, spec=spec))
         options = compiler_options.SEGMENTATION
-        segment = batch_sharding.compile(partial(functional.segment_lungs, spec=spec), options)
         program = compilation_cache.CachedFunction(segment, "segment", spec.fingerprint, options=options)
         variables = batch_sharding.replicate(self._run.variables)
 

@@ -95,17 +95,17 @@ def enable_compilation_cache(folder: str) -> None:
 class CachedFunction:
     """A jitted function whose traced program is loaded from the cache where an earlier start stored it."""
 
-    def __init__(self, function: jax.stages.Wrapped, *cache_key: str, options: Mapping[str, bool | int] | None = None):
+    def __init__(self, function: Callable[..., Any], *cache_key: str, options: Mapping[str, bool | int] | None = None):
         """Wrap a function.
 
         Args:
             function: jitted, from arrays to arrays, in dicts, lists, tuples and NamedTuples of `register_pytree`.
             cache_key: everything else the traced program depends on, beside the package's code and the arguments.
-            options: those of `compiler_options` that the function is jitted with.
+            options: of `compiler_options`; None for the defaults of XLA.
         """
-        self._function = function
-        self._cache_key = cache_key
         self._options = compiler_options.on_cpu(options or {})
+        self._function = jax.jit(function, compiler_options=self._options)
+        self._cache_key = cache_key
         self._programs: dict[tuple, Callable[..., Any]] = {}
 
     def __call__(self, *args: Any) -> Any:

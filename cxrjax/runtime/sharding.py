@@ -6,7 +6,7 @@ rows.
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,6 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from cxrjax.runtime import compiler_options
 from cxrjax.runtime.cores import count_cores
 
 AXIS = "data"
@@ -71,22 +70,18 @@ class BatchSharding:
         end = begin + device_rows * devices_per_process
         self._rows = np.minimum(np.arange(begin, end), batch_size - 1)
 
-    def compile(
-        self, run: Callable[[Any, Any], Any], options: Mapping[str, bool | int] | None = None
-    ) -> jax.stages.Wrapped:
+    def compile(self, run: Callable[[Any, Any], Any]) -> jax.stages.Wrapped:
         """Jit a function that each device runs on its own rows.
 
         Args:
             run: (variables, arrays [rows, …]) -> arrays [rows, …]; its rows must be independent of each other.
-            options: of `compiler_options`; None for the defaults of XLA.
 
         Returns:
             The function of replicated variables and of sharded arrays [padded_size, …].
         """
         rows = PartitionSpec(AXIS)
         in_specs = (PartitionSpec(), rows)
-        sharded = jax.shard_map(run, mesh=self.mesh, in_specs=in_specs, out_specs=rows, check_vma=False)
-        return jax.jit(sharded, compiler_options=compiler_options.on_cpu(options or {}))
+        return jax.jit(jax.shard_map(run, mesh=self.mesh, in_specs=in_specs, out_specs=rows, check_vma=False))
 
     def shard(self, arrays: Any) -> Any:
         """Shard host arrays [batch_size, …], which are equal in every process, over the devices."""
