@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks import remedies_real, remedies_table
+from benchmarks.remedies_config import SIZE, small_classifier
 from cxrjax.config import LABELS, default_config, freeze
 from cxrjax.data import dataset
 from cxrjax.inference.loaded_run import load_run
@@ -40,7 +41,6 @@ STRENGTHS = (0.95, 1.0, 0.8)
 NO_SHORTCUT = 0.5
 _DONE = "done"  # file in the folder of a training that has ended
 _NEEDS_LUNGS = {"remedy.surroundings", "patches.mask_lungs", "patches.mode"}  # settings that need a segmenter
-SIZE = 64  # pixels, side of the phantoms and of the network's input
 # Name -> settings under `config`.
 REMEDIES: dict[str, dict[str, Any]] = {
     "none": {},
@@ -192,35 +192,11 @@ def _train_segmenter(out: Path) -> Path:
 
 
 def _config(cell: Cell, data: Path, out: Path) -> Any:
-    config: Any = default_config()
-    config.task = "classify"
-    config.seed = cell.seed
-    config.classifier.classes = LABELS
-    config.classifier.architecture = "resnet8_narrow"
-    config.classifier.channels = 1
-    config.data.dir = str(data)
-    config.image.size = SIZE
-    config.image.equalize = False
-    config.patches.mode = "global"
-    config.patches.mask_lungs = False
-    config.patches.size = SIZE
-    config.training.epochs = 8
-    config.training.batch_size = 32
-    config.training.learning_rate = 2e-3
-    config.training.schedule = "cosine"
-    config.training.warmup_fraction = 0.1
-    config.training.ema_decay = 0.95
-    config.training.metric = "loss"
-    config.optimizer.weight_decay = 1e-4
-    config.evaluation.batch_size = 32
-    config.tracking.trackers = ()
-    config.tracking.num_images = 0
     settings = REMEDIES[cell.remedy]
+    config = small_classifier(data, cell.seed, settings)
+    config.classifier.classes = LABELS
     if _NEEDS_LUNGS & settings.keys():
         config.segmenter.workdir = str(_train_segmenter(out))
-    for key, value in settings.items():
-        section, name = key.split(".")
-        config[section][name] = value
     return config
 
 

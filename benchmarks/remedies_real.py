@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cxrjax.config import default_config, freeze
+from benchmarks.remedies_config import SIZE, small_classifier
+from cxrjax.config import freeze
 from cxrjax.data import dataset
 from cxrjax.inference.loaded_run import load_run
 from cxrjax.inference.predictor import make_predictor
@@ -33,7 +34,6 @@ from data_prep.__main__ import main as prepare
 
 NUM_TRAIN = 80  # radiographs of each class of each source
 NUM_VALIDATION = 20
-SIZE = 64  # pixels, side of the radiographs and of the network's input
 LABELS = ("normal", "bacterial", "viral", "tuberculosis", "covid19")
 REMEDIES: dict[str, dict[str, Any]] = {
     "none": {},
@@ -89,7 +89,7 @@ def train(cell: Cell, labels_by_source: Mapping[str, set[str]], out: Path) -> di
     start = time.process_time()
     others = sorted(set(labels_by_source) - {cell.source})
     other_labels = _other_labels(labels_by_source, cell.source)
-    config = _config(cell, out)
+    config = small_classifier(out / "data" / "real", cell.seed, REMEDIES[cell.remedy])
     config.classifier.classes = tuple(label for label in LABELS if label in other_labels)
     config.data.train = "+".join(others)
     config.data.validation = "+".join(f"{source}_val" for source in others)
@@ -205,32 +205,3 @@ def _choose_rows(table: Path) -> list[dict[str, str]]:
                 counts[split, row["label"]] += 1
                 rows.append(row | {"split": split})
     return rows
-
-
-def _config(cell: Cell, out: Path) -> Any:
-    config: Any = default_config()
-    config.task = "classify"
-    config.seed = cell.seed
-    config.classifier.architecture = "resnet8_narrow"
-    config.classifier.channels = 1
-    config.data.dir = str(out / "data" / "real")
-    config.image.size = SIZE
-    config.image.equalize = False
-    config.patches.mode = "global"
-    config.patches.mask_lungs = False
-    config.patches.size = SIZE
-    config.training.epochs = 8
-    config.training.batch_size = 32
-    config.training.learning_rate = 2e-3
-    config.training.schedule = "cosine"
-    config.training.warmup_fraction = 0.1
-    config.training.ema_decay = 0.95
-    config.training.metric = "loss"
-    config.optimizer.weight_decay = 1e-4
-    config.evaluation.batch_size = 32
-    config.tracking.trackers = ()
-    config.tracking.num_images = 0
-    for key, value in REMEDIES[cell.remedy].items():
-        section, name = key.split(".")
-        config[section][name] = value
-    return config
