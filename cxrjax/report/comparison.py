@@ -4,7 +4,6 @@ Writes RUN/report/comparison_BASELINE_HASH.html from the files that evaluation, 
 """
 
 import json
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from cxrjax.audit import finding
 from cxrjax.audit.metrics import HEADLINE
 from cxrjax.evaluation import compare_runs, external, tables
 from cxrjax.io import json_file
-from cxrjax.report import render
+from cxrjax.report import missing, render
 from cxrjax.report.first_screen import AUROC_NOTE, Bar
 from cxrjax.runs import run_dir
 from cxrjax.runtime import atomic_files, software
@@ -162,13 +161,12 @@ def _gather(workdir: Path, name: str, split: str) -> ComparedRun:
     path = workdir / "audit" / split / "audit.json"
     audit = json_file.read(path, _AUDIT_REMEDY) if path.exists() else None
     folders = sorted((workdir / "evaluation").glob(f"*/{external.FILE}"))
-    command = f"cxrjax audit --workdir={shlex.quote(str(workdir))} --split={shlex.quote(split)}"
     return ComparedRun(
         name=name,
         workdir=workdir,
         audit=finding.find(audit) if audit else None,
         against_source=_find_against_source(audit) if audit else None,
-        audit_command=command,
+        audit_command=missing.format_command("audit", workdir, split=split),
         external={file.parent.name: external.read(workdir, file.parent.name) or {} for file in folders},
         settings=dict(render.leaves(json.loads(config.to_json()))),
     )

@@ -1,6 +1,7 @@
 """Results that a report lacks, each with the command that computes it."""
 
 import shlex
+from pathlib import Path
 from typing import NamedTuple
 
 from cxrjax.report.inputs import ReportInputs
@@ -32,7 +33,7 @@ def list_missing(inputs: ReportInputs) -> list[MissingResult]:
         )
     if not inputs.has_ood_results:
         meaning = "which images are no upright frontal chest radiographs"
-        commands = (f"cxrjax fit_ood --workdir={shlex.quote(str(inputs.workdir))}", _command(inputs, "evaluate"))
+        commands = (format_command("fit_ood", inputs.workdir), _command(inputs, "evaluate"))
         missing.append(MissingResult("Out-of-distribution detector", meaning, commands))
     if inputs.morphometry is None:
         meaning = "sizes of hearts and lungs, and whether they differ between the classes"
@@ -50,7 +51,12 @@ def report_command(inputs: ReportInputs) -> str:
     return _command(inputs, "report")
 
 
+def format_command(mode: str, workdir: Path, **flags: str) -> str:
+    """Return a command on a run, quoted for a shell, with flags other than "--workdir"."""
+    words = [f"--{name}={shlex.quote(value)}" for name, value in {"workdir": str(workdir), **flags}.items()]
+    return " ".join(["cxrjax", mode, *words])
+
+
 def _command(inputs: ReportInputs, mode: str) -> str:
-    other_data = f" --dataset={shlex.quote(inputs.directory)}" if inputs.is_external else ""
-    workdir = shlex.quote(str(inputs.workdir))
-    return f"cxrjax {mode} --workdir={workdir} --split={shlex.quote(inputs.split)}{other_data}"
+    other_data = {"dataset": inputs.directory} if inputs.is_external else {}
+    return format_command(mode, inputs.workdir, split=inputs.split, **other_data)
