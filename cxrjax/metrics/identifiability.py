@@ -74,15 +74,11 @@ def summarize(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     sentences = [_describe_confounded(result, sources, counts) for result in results if result.is_confounded]
     confounded = {result.label for result in results if result.is_confounded}
     others = [result for result in results if not result.is_confounded]
-    by_source: dict[str, list[str]] = {}
-    for result in others:
-        if not result.is_transferable:
-            by_source.setdefault(result.mixed_sources[0], []).append(result.label)
     sentences += [
         f"{join_labels(labels)} {_verb(labels, 'is', 'are')} seen beside other labels in {source} alone: what is "
         f"learned there cannot be tested in another source; needed: radiographs with {_verb(labels, 'it', 'them')} "
         "and another label from a second source."
-        for source, labels in sorted(by_source.items())
+        for source, labels in _group_by_only_source(others)
     ]
     named: set[str] = set()
     for result in others:
@@ -99,8 +95,8 @@ def summarize(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
 def assess_findings(counts: Mapping[str, Mapping[str, Sequence[int]]]) -> list[Identifiability]:
     """Return what can be learned about each of several findings, in the order of their names.
 
-    A finding is told from its absence, so that its mixed sources are those in which it is known to be present in some
-    radiographs and known to be absent in others.
+    A finding is distinguished from its absence, so that its mixed sources are those in which it is known to be present
+    in some radiographs and known to be absent in others.
 
     Args:
         counts: {source: {finding: [number of training radiographs without it, number of those with it]}}, as in
@@ -146,17 +142,22 @@ def summarize_findings(counts: Mapping[str, Mapping[str, Sequence[int]]]) -> lis
             f"No source has both {MIN_COUNT} radiographs with {join_labels(confounded)} and {MIN_COUNT} known to be "
             f"without: no training can tell {pronoun} from the source; needed: a source with both."
         )
-    by_source: dict[str, list[str]] = {}
-    for result in results:
-        if not result.is_confounded and not result.is_transferable:
-            by_source.setdefault(result.mixed_sources[0], []).append(result.label)
     sentences += [
         f"{join_labels(labels)} {_verb(labels, 'is', 'are')} known with both values in {source} alone: what is learned "
         f"there cannot be tested in another source; needed: radiographs with and without {_verb(labels, 'it', 'them')} "
         "from a second source."
-        for source, labels in sorted(by_source.items())
+        for source, labels in _group_by_only_source(results)
     ]
     return sentences or ["Every finding is known with both values in two sources or more."]
+
+
+def _group_by_only_source(results: Sequence[Identifiability]) -> list[tuple[str, list[str]]]:
+    """Return the labels or findings that can be learned in one source alone, by the source, in its order."""
+    by_source: dict[str, list[str]] = {}
+    for result in results:
+        if not result.is_confounded and not result.is_transferable:
+            by_source.setdefault(result.mixed_sources[0], []).append(result.label)
+    return sorted(by_source.items())
 
 
 def _verb(labels: Sequence[str], one: str, several: str) -> str:

@@ -239,12 +239,10 @@ def _add_features(
 ) -> DenseBlockOutput:
     """Run a layer, and write its features and their statistics from channel `start` on."""
     y = _layer_forward(output.features[..., : layer.scale.size], layer, output.mean, output.variance, epsilon)
-    results = DenseBlockOutput(y, *_batch_stats(y))
-    return DenseBlockOutput(
-        *(
-            lax.dynamic_update_slice_in_dim(total, result, start, axis=-1)
-            for total, result in zip(output, results, strict=True)
-        )
+    return jax.tree.map(
+        lambda total, added: lax.dynamic_update_slice_in_dim(total, added, start, axis=-1),
+        output,
+        DenseBlockOutput(y, *_batch_stats(y)),
     )
 
 
