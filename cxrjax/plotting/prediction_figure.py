@@ -184,13 +184,14 @@ def _draw_votes(
     thresholds: Sequence[float],
 ) -> None:
     """Draw two bars per class: its share of the `total` votes and its mean probability, with a tick at a threshold."""
-    groups = [(palette.BLUE, "votes", [count / total for count in votes], [f"{count} of {total}" for count in votes])]
+    counts = [f"{count} of {total}" for count in votes]
+    groups: list[tuple] = [(palette.BLUE, "votes", [count / total for count in votes], counts, ())]
     if probabilities is not None and np.isfinite(probabilities).all():
         texts = [f"{probability:.2f}" for probability in probabilities]
         if thresholds:
             pairs = zip(texts, thresholds, strict=True)
             texts = [f"{text}, predicted from {threshold:.2f} on" for text, threshold in pairs]
-        groups.append((palette.ORANGE, "mean probability", list(probabilities), texts))
+        groups.append((palette.ORANGE, "mean probability", list(probabilities), texts, thresholds))
     font = load_font(9)
     small = load_font(7.5)
     names = [_shorten(format_label(name), font, 380) for name in classes]
@@ -200,7 +201,7 @@ def _draw_votes(
         x = left + round(level * (AXIS_RIGHT - left))
         draw.line((x, top, x, bottom), "#E6E6E6", 2)
     key = left
-    for color, label, _, _ in groups:
+    for color, label, *_ in groups:
         draw.rectangle((key, top - 25, key + 22, top - 12), color)
         draw.text((key + 32, top - 18), label, palette.INK, font, "lm")
         key += 64 + round(font.getlength(label))
@@ -208,15 +209,16 @@ def _draw_votes(
         middle = top + CLASS_HEIGHT * k + CLASS_HEIGHT // 2
         draw.text((left - _LABEL_GAP, middle), name, palette.INK, font, "rm")
         y = middle - (BAR_HEIGHT * len(groups) + len(groups) - 1) // 2
-        for color, _, shares, texts in groups:
+        for color, _, shares, texts, ticks in groups:
             end = left + round(shares[k] * (AXIS_RIGHT - left))
             if end > left:
                 draw.rectangle((left, y, end - 1, y + BAR_HEIGHT - 1), color)
+            if ticks:
+                x = left + round(ticks[k] * (AXIS_RIGHT - left))
+                draw.line((x, y - 3, x, y + BAR_HEIGHT + 3), palette.INK, 3)
+                end = max(end, x)
             draw.text((end + 7, y + BAR_HEIGHT // 2), texts[k], palette.FAINT, small, "lm")
             y += BAR_HEIGHT + 1
-        if thresholds:
-            x = left + round(thresholds[k] * (AXIS_RIGHT - left))
-            draw.line((x, y - BAR_HEIGHT - 4, x, y + 2), palette.INK, 3)
     draw.rectangle((left - 2, top, left - 1, bottom + 1), palette.PALE)
     draw.rectangle((left, bottom, AXIS_RIGHT, bottom + 1), palette.PALE)
     for level in (0, 0.5, 1):
