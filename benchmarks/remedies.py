@@ -23,11 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks import remedies_real, remedies_table
-from benchmarks.remedies_config import SIZE, small_classifier
+from benchmarks.remedies_config import SIZE, load_predictor, needs_lungs, small_classifier
 from cxrjax.config import LABELS, default_config, freeze
 from cxrjax.data import dataset
-from cxrjax.inference.loaded_run import load_run
-from cxrjax.inference.predictor import make_predictor
 from cxrjax.metrics import baselines, cross_auroc, simple
 from cxrjax.runs import provenance
 from cxrjax.runs.run_dir import RunError
@@ -40,7 +38,6 @@ from data_prep.phantom.planted import BROKEN, FEATURES, PLANTED_LABEL
 STRENGTHS = (0.95, 1.0, 0.8)
 NO_SHORTCUT = 0.5
 _DONE = "done"  # file in the folder of a training that has ended
-_NEEDS_LUNGS = {"remedy.surroundings", "patches.mask_lungs", "patches.mode"}  # settings that need a segmenter
 # Name -> settings under `config`.
 REMEDIES: dict[str, dict[str, Any]] = {
     "none": {},
@@ -195,7 +192,7 @@ def _config(cell: Cell, data: Path, out: Path) -> Any:
     settings = REMEDIES[cell.remedy]
     config = small_classifier(data, cell.seed, settings)
     config.classifier.classes = LABELS
-    if _NEEDS_LUNGS & settings.keys():
+    if needs_lungs(settings):
         config.segmenter.workdir = str(_train_segmenter(out))
     return config
 
@@ -204,10 +201,7 @@ def _score(
     cell: Cell, out: Path, workdir: Path, data: Path, split: str, counts: dict[str, dict[str, int]]
 ) -> dict[str, float | None]:
     """Return the area under the ROC curve of the planted class against all others, of the network and of the source."""
-    run = load_run(workdir, use_ood_detector=False)
-    if not run.config.patches.mask_lungs and run.config.patches.mode == "global":
-        run = run._replace(spec=run.spec._replace(segmenter=None))  # needed in training alone
-    predictor = make_predictor(run)
+    predictor = load_predictor(workdir)
     radiographs = dataset.load(
         str(data),
         split,

@@ -1,12 +1,15 @@
-"""The classifier that the benchmarks of remedies train: small, so that a training takes seconds."""
+"""The classifier that the benchmarks of remedies train, small, so that a training takes seconds; and its predictions."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cxrjax.config import default_config
+from cxrjax.inference.loaded_run import load_run
+from cxrjax.inference.predictor import Predictor, make_predictor
 
 SIZE = 64  # pixels, side of the radiographs and of the network's input
+_NEEDS_LUNGS = {"remedy.surroundings", "patches.mask_lungs", "patches.mode"}  # settings that need a segmenter
 
 
 def small_classifier(data: Path, seed: int, settings: Mapping[str, Any]) -> Any:
@@ -41,3 +44,16 @@ def small_classifier(data: Path, seed: int, settings: Mapping[str, Any]) -> Any:
     config.tracking.num_images = 0
     config.update_from_flattened_dict(settings)
     return config
+
+
+def needs_lungs(settings: Mapping[str, Any]) -> bool:
+    """Return whether a training with the settings of a remedy needs a segmenter."""
+    return not _NEEDS_LUNGS.isdisjoint(settings)
+
+
+def load_predictor(workdir: Path) -> Predictor:
+    """Load a trained classifier, without the lungs where only its training needed them."""
+    run = load_run(workdir, use_ood_detector=False)
+    if not run.config.patches.mask_lungs and run.config.patches.mode == "global":
+        run = run._replace(spec=run.spec._replace(segmenter=None))
+    return make_predictor(run)

@@ -20,11 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.remedies_config import SIZE, small_classifier
+from benchmarks.remedies_config import SIZE, load_predictor, needs_lungs, small_classifier
 from cxrjax.config import freeze
 from cxrjax.data import dataset
-from cxrjax.inference.loaded_run import load_run
-from cxrjax.inference.predictor import make_predictor
 from cxrjax.metrics import intervals
 from cxrjax.runs.run_dir import RunError
 from cxrjax.runtime import atomic_files
@@ -41,6 +39,9 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "spectrum": {"remedy.spectrum": 1.0},
     "appearance": {"remedy.appearance": 0.5},
     "equalize": {"image.equalize": True},
+    "surroundings": {"remedy.surroundings": 1.0},
+    "center_crop": {"patches.center_crop": 0.25, "training.augment_probability": 0.0},
+    "lung_box": {"patches.mode": "lung_bbox"},
 }
 
 
@@ -93,13 +94,15 @@ def train(cell: Cell, labels_by_source: Mapping[str, set[str]], out: Path) -> di
     config.classifier.classes = tuple(label for label in LABELS if label in other_labels)
     config.data.train = "+".join(others)
     config.data.validation = "+".join(f"{source}_val" for source in others)
+    if needs_lungs(REMEDIES[cell.remedy]):
+        config.segmenter.workdir = "lungs"  # the model of the package
     workdir = out / "real_run"
     shutil.rmtree(workdir, ignore_errors=True)
     try:
         trainer.train(freeze(config), workdir)
     except (ValueError, RunError) as error:
         return {"refused": str(error).removeprefix(f"{workdir}: ")}
-    predictor = make_predictor(load_run(workdir, use_ood_detector=False))
+    predictor = load_predictor(workdir)
     radiographs = dataset.load(
         config.data.dir,
         f"{cell.source}+{cell.source}_val",
