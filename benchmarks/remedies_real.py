@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,13 +112,27 @@ def train(cell: Cell, labels_by_source: Mapping[str, set[str]], out: Path) -> di
         borders="uniform",
         num_threads=2,
     )
-    labels = np.array(radiographs.labels)
-    predicted = np.array([result.label for result in predictor.predict(radiographs.images)])
-    counts = {
-        label: {"n": int((labels == label).sum()), "right": int((predicted[labels == label] == label).sum())}
-        for label in sorted(labels_by_source[cell.source] & other_labels)
-    }
+    predicted = [result.label for result in predictor.predict(radiographs.images)]
+    counts = count_recognized(radiographs.labels, predicted, predictor.classes, labels_by_source[cell.source])
     return {"classes": counts, "cpu_seconds": time.process_time() - start}
+
+
+def count_recognized(
+    labels: Sequence[str], predicted: Sequence[int], classes: Sequence[str], of: Iterable[str]
+) -> dict[str, dict[str, int]]:
+    """Return how many radiographs of each class there are, "n", and how many are recognized, "right".
+
+    Args:
+        labels: true label of each radiograph.
+        predicted: index of the predicted class of each in `classes`; `pipeline.NO_CLASS` without one.
+        classes: labels that the network knows, in the order of its outputs.
+        of: labels to count, if the network knows them.
+    """
+    counts = {}
+    for label in sorted(set(of) & set(classes)):
+        hits = [index == classes.index(label) for index, truth in zip(predicted, labels, strict=True) if truth == label]
+        counts[label] = {"n": len(hits), "right": sum(map(int, hits))}
+    return counts
 
 
 def format_section(results: Sequence[Mapping[str, Any]]) -> str:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks import remedies, remedies_real, remedies_table
 from cxrjax.config import freeze
 
@@ -67,3 +69,10 @@ def test_every_training_of_the_benchmark_has_valid_settings_and_its_reference(mo
     }
     for remedy in remedies.REMEDIES:
         freeze(remedies._config(remedies.Cell("marker", 0.95, remedy, 0), Path("data"), Path("out")))
+
+
+def test_radiographs_of_a_source_left_out_are_counted_by_the_names_of_their_classes():
+    labels = ["normal", "covid19", "covid19", "viral", "covid19"]
+    predicted = np.array([1, 0, 1, 0, -1], np.int32)  # -1: no lungs were found
+    counts = remedies_real.count_recognized(labels, predicted, ("covid19", "normal"), {"normal", "covid19", "viral"})
+    assert counts == {"covid19": {"n": 3, "right": 1}, "normal": {"n": 1, "right": 1}}
