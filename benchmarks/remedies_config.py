@@ -1,4 +1,4 @@
-"""The classifier that the benchmarks of remedies train, small, so that a training takes seconds; and its predictions."""
+"""The classifier that the benchmarks of remedies train: small, so that a training takes seconds."""
 
 from collections.abc import Mapping
 from pathlib import Path
