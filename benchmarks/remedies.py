@@ -42,6 +42,7 @@ _DONE = "done"  # file in the folder of a training that has ended
 REMEDIES: dict[str, dict[str, Any]] = {
     "none": {},
     "balance": {"remedy.balance": True},
+    "pairs": {"remedy.pairs": True},
     "bias_balanced": {"remedy.loss": "bias_balanced"},
     "group_dro": {"remedy.loss": "group_dro", "remedy.dro_step_size": 0.1, "optimizer.weight_decay": 1e-2},
     "appearance": {"remedy.appearance": 0.5},

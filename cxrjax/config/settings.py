@@ -220,6 +220,8 @@ class RemedyConfig:
     balance: bool = False  # draw each class of each source equally often, by chance; Idrissi 2022
     # draw the classes so that they are alike in "age", "sex", "view", several or none; Iacus 2012
     match: Annotated[tuple[str, ...], Length(0, 3)] = ()
+    # draw pairs of one source and two classes, so that every batch has both; Breslow 1980
+    pairs: bool = False
     # of the chance to be drawn, for radiographs whose source has one class alone; 0 leaves them out; ours
     single_class_weight: Fraction = 1.0
     # probability of each random change of gray levels, sharpness, resolution and JPEG quality; Zhang 2020

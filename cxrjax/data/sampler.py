@@ -4,7 +4,7 @@ Validation and test do not use it; they process each radiograph once.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -67,6 +67,7 @@ class BatchSampler:
         minority_classes: Sequence[int] = (),
         augmented_subset: AugmentedSubset = AUGMENT_ALL,
         probabilities: np.ndarray | None = None,
+        draw_partners: Callable[[np.random.Generator, np.ndarray], np.ndarray] | None = None,
     ):
         """Prepare the sampling.
 
@@ -84,9 +85,12 @@ class BatchSampler:
             augmented_subset: the examples that are augmented.
             probabilities: float [n] of sum 1, by which an epoch draws n radiographs with replacement; None: as
                 `sampler` draws.
+            draw_partners: (random generator, int [m] rows) -> int [m], rows of their partners. Every second radiograph
+                is then the partner of the one before it; None: radiographs are drawn one by one.
 
         Raises:
-            ValueError: `sampler` is unknown, or only copies are to be augmented and `sampler` makes none.
+            ValueError: `sampler` is unknown, only copies are to be augmented and `sampler` makes none, or pairs do not
+                fit into a batch.
         """
         if sampler not in SAMPLERS:
             raise ValueError(f"no sampler called {sampler!r}; there are {', '.join(SAMPLERS)}")
@@ -95,6 +99,9 @@ class BatchSampler:
                 f"training.augment=copies needs training.sampler=oversample, and it is {sampler}; set "
                 "training.augment=all"
             )
+        if draw_partners and batch_size % 2:
+            raise ValueError(f"pairs need an even training.batch_size, and it is {batch_size}")
+        self._draw_partners = draw_partners
         self._visits = np.arange(len(labels))
         if probabilities is None and sampler == "balanced":
             probabilities = _balance(labels)
@@ -155,4 +162,7 @@ class BatchSampler:
             order = rng.permutation(len(self._visits))
         else:
             order = rng.choice(len(self._visits), len(self._visits), p=self._probabilities)
-        return np.resize(order, (self.steps_per_epoch, self._batch_size))
+        batches = np.resize(order, (self.steps_per_epoch, self._batch_size))
+        if self._draw_partners:
+            batches[:, 1::2] = self._draw_partners(rng, batches[:, ::2].ravel()).reshape(len(batches), -1)
+        return batches

@@ -91,6 +91,7 @@ _DEFAULTS_OF_OLD_RUNS = {  # settings that runs of older versions lack, with the
     "remedy.surroundings": 0.0,
     "remedy.spectrum": 0.0,
     "remedy.mix_sources": 0.0,
+    "remedy.pairs": False,
     "remedy.loss": "none",
     "remedy.dro_step_size": 0.01,
     "remedy.dro_adjustment": 0.0,

@@ -107,6 +107,7 @@ def build(
         loss=loss,
         validate=validate,
         sampling_weights=remedies.sampling_weights,
+        draw_partners=remedies.draw_partners,
         remedy_variables=remedies.variables,
     )
 

@@ -35,5 +35,7 @@ class Task(NamedTuple):
     validate: Callable[[Mapping[str, Any]], Validation] | None
     # float [n], by which each training radiograph is drawn, in place of `training.sampler`; None: as the sampler draws
     sampling_weights: np.ndarray | None = None
+    # (random generator, rows) -> rows of their partners, see `BatchSampler`; None: rows are drawn one by one
+    draw_partners: Callable[[np.random.Generator, np.ndarray], np.ndarray] | None = None
     # {"params", "batch_stats"} of the remedies (`remedies.objective`), which are trained with the network's
     remedy_variables: Mapping[str, Any] = MappingProxyType({})

@@ -353,6 +353,7 @@ def _build_sampler(config: Config, task: Task) -> BatchSampler:
             unfreeze_scale=c.unfreeze_augment_scale,
         ),
         probabilities=task.sampling_weights,
+        draw_partners=task.draw_partners,
     )
 
 

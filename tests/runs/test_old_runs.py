@@ -60,7 +60,7 @@ def test_an_old_run_has_no_remedy_and_neither_has_a_default(old_run):
     remedy = run_dir.load_config(old_run).remedy
     assert remedy == RemedyConfig()
     assert not remedy.balance and not remedy.match and remedy.single_class_weight == 1 and remedy.loss == "none"
-    assert not any((remedy.appearance, remedy.surroundings, remedy.spectrum, remedy.mix_sources))
+    assert not any((remedy.appearance, remedy.surroundings, remedy.spectrum, remedy.mix_sources, remedy.pairs))
     assert not any((remedy.adversary, remedy.distance_correlation))
 
 

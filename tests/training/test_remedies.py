@@ -1,6 +1,7 @@
 """Each remedy does what its paper says, by numbers worked out by hand or by another implementation."""
 
 import io
+from functools import partial
 from types import SimpleNamespace
 
 import jax
@@ -28,6 +29,7 @@ from cxrjax.training.remedies import (
     last_layer,
     matching,
     mixed_sources,
+    pairing,
     sampling,
     spectrum,
     surroundings,
@@ -72,6 +74,38 @@ def test_balance_draws_each_class_of_each_source_equally_often():
     np.testing.assert_allclose(weights_of(balance=True), [1 / 9, 1 / 9, 1 / 9, 1 / 3, 1 / 6, 1 / 6])
     rows = BatchSampler(LABELS, 60, "shuffle", seed=0, probabilities=weights_of(balance=True)).epoch_rows(0)
     assert rows.shape == (1, 60)
+
+
+def test_a_pair_has_one_source_and_two_classes():
+    labels = np.array([0, 0, 0, 1, 1, 2, 2, 2])
+    sources = index_sources(["a", "a", "a", "a", "a", "a", "b", "b"], labels, 3)
+    rows = np.repeat([0, 3, 5, 7], 3_000)
+    partners = pairing.draw_partners(np.random.default_rng(0), rows, sources, labels)
+    shares = np.stack([np.bincount(partners[rows == row], minlength=8) / 3_000 for row in (0, 3, 5, 7)])
+    expected = np.array(
+        [
+            [0, 0, 0, 1 / 4, 1 / 4, 1 / 2, 0, 0],  # half of class 1, and half of class 2, which the source has once
+            [1 / 6, 1 / 6, 1 / 6, 0, 0, 1 / 2, 0, 0],
+            [1 / 6, 1 / 6, 1 / 6, 1 / 4, 1 / 4, 0, 0, 0],
+            [0, 0, 0, 0, 0, 0, 1 / 2, 1 / 2],  # its source has one class
+        ]
+    )
+    np.testing.assert_allclose(shares, expected, atol=0.03)  # three standard errors of 3,000 draws
+    assert not shares[expected == 0].any()
+
+
+def test_batches_are_made_of_pairs():
+    labels = np.tile([0, 1], 8)
+    sources = index_sources(["a"] * 6 + ["b"] * 10, labels, 2)
+    draw = partial(pairing.draw_partners, sources=sources, labels=labels)
+    sampler = BatchSampler(labels, 4, "shuffle", seed=0, draw_partners=draw)
+    rows = sampler.epoch_rows(0)
+    firsts, partners = rows[:, ::2], rows[:, 1::2]
+    assert rows.shape == (4, 4) and len(np.unique(firsts)) == 8
+    assert (sources.ids[firsts] == sources.ids[partners]).all() and (labels[firsts] != labels[partners]).all()
+    np.testing.assert_array_equal(sampler.epoch_rows(0), rows)
+    with pytest.raises(ValueError, match="pairs need an even training.batch_size, and it is 3"):
+        BatchSampler(labels, 3, "shuffle", seed=0, draw_partners=draw)
 
 
 def test_a_source_of_one_class_is_drawn_seldom_or_left_out():

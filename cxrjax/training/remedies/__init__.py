@@ -3,6 +3,7 @@
 sampling            draws (source, class) cells equally often, or sources of one class seldom (Idrissi 2022)
 appearance          varies gray levels, sharpness, resolution and JPEG quality at random
 matching            draws the classes alike in age, sex and view (Iacus 2012)
+pairing             draws pairs of one source and two classes (Breslow 1980)
 spectrum            mixes amplitude spectra within the batch (Xu 2021)
 mixed_sources       mixes radiographs of one class and two sources (Yao 2022)
 surroundings        takes all outside the lungs' box from another radiograph of the batch (Xiao 2021)

@@ -5,6 +5,7 @@ trained and saved with those of the network, under `KEY`, and left out wherever 
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -26,6 +27,7 @@ from cxrjax.training.remedies import (
     group_dro,
     matching,
     mixed_sources,
+    pairing,
     sampling,
     spectrum,
     surroundings,
@@ -40,6 +42,8 @@ class Hooks(NamedTuple):
     """Pure functions of the remedies in a training step; without remedies, they change nothing."""
 
     sampling_weights: np.ndarray | None  # float [n], of `Task`
+    # (random generator, rows) -> rows of their partners, of `Task`
+    draw_partners: Callable[[np.random.Generator, np.ndarray], np.ndarray] | None
     variables: Mapping[str, Any]  # {"params", "batch_stats"} of the remedies; {} without
     add_columns: Callable[[Any], Any]  # data of a `Task` -> the same with the sources, where they are needed
     change_images: Callable[[Any, Array], Any]  # (batch, key of the step) -> batch
@@ -131,6 +135,7 @@ def build(
         sampling_weights=sampling.sampling_weights(
             config, sources, labels, [strata[row] for row in rows] if strata else []
         ),
+        draw_partners=partial(pairing.draw_partners, sources=sources, labels=labels) if remedy.pairs else None,
         variables=_init_variables(config, classifier, sources),
         add_columns=(lambda data: add_sources(data, sources.ids)) if needs_sources else lambda data: data,
         change_images=change_images,
@@ -158,11 +163,11 @@ def _check_targets(config: Config) -> None:
     """Check that remedies by source and label are not set for several findings per radiograph."""
     remedy = config.remedy
     by_label = remedy.balance or remedy.match or remedy.single_class_weight < 1 or remedy.loss != "none"
-    by_label = by_label or remedy.mix_sources
+    by_label = by_label or remedy.mix_sources or remedy.pairs
     if config.classifier.targets == "multi" and by_label:
         raise ValueError(
-            "remedy.balance, match, single_class_weight, mix_sources and loss need one label per radiograph, and "
-            "classifier.targets is multi; leave them out, or set classifier.targets=single"
+            "remedy.balance, match, pairs, single_class_weight, mix_sources and loss need one label per radiograph, "
+            "and classifier.targets is multi; leave them out, or set classifier.targets=single"
         )
 
 
@@ -178,13 +183,16 @@ def _check(config: Config, sources: Sources) -> None:
             "remedy.loss=group_dro weighs the groups of the cross-entropy itself; set training.loss=cross_entropy and "
             "training.class_weights=()"
         )
+    if remedy.pairs and (remedy.match or config.training.sampler == "oversample"):
+        other = "remedy.match" if remedy.match else "training.sampler=oversample"
+        raise ValueError(f"remedy.pairs and {other} both say which radiographs are drawn; set one of them")
     names = list(sources.names)
     by_source = remedy.balance or remedy.adversary or remedy.distance_correlation or remedy.mix_sources
-    by_source = by_source or remedy.loss != "none"
+    by_source = by_source or remedy.loss != "none" or remedy.pairs
     if by_source and len(names) < 2:
         raise ValueError(
             f"a remedy by source is set, and all training radiographs are of one source, {names[0]!r}; leave "
-            "out remedy.balance, loss, mix_sources, adversary and distance_correlation, or add another source"
+            "out remedy.balance, pairs, loss, mix_sources, adversary and distance_correlation, or add another source"
         )
 
 
