@@ -46,7 +46,9 @@ def test_a_former_run_predicts_what_it_predicted(run, tmp_path):
     for row, former_row in zip(rows, former_rows, strict=True):
         assert [column for column in row if column in former_row] == list(former_row)
         for column, cell in former_row.items():
-            assert row[column] == (cell if isinstance(cell, str) else pytest.approx(cell, rel=1e-4, nan_ok=True))
+            # a probability of 0.002 is rounded to 2e-7 on another processor
+            expected = cell if isinstance(cell, str) else pytest.approx(cell, rel=1e-4, abs=1e-6, nan_ok=True)
+            assert row[column] == expected
 
 
 def test_a_former_evaluation_is_scored_as_it_was(run):
