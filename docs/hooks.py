@@ -35,7 +35,7 @@ COPIES = {
     "results/RESULTS.md": "benchmarks/RESULTS.md",
 }
 _PROJECTS = "no default|paper|original|ours|hieu2695|manastahir|singhaxn|fastai|Keras|PyTorch's"
-_SOURCE = re.compile(rf"(?:.*; |^)((?:{_PROJECTS}|[^\W\d_]+ (?:et al\. )?20\d\d)\b)", re.DOTALL)
+_SOURCE = re.compile(rf"(?:.*; |^)((?:{_PROJECTS}|[^\W\d_]+ (?:et al\. )?(?:19|20)\d\d)\b)", re.DOTALL)
 _SETTINGS_HEAD = """# Settings
 
 Every setting of a run, generated from `cxrjax/config/settings.py`. A recipe (`--config=RECIPE:VARIANT`) starts from

@@ -44,6 +44,42 @@ def reaches_most(experiment: Numbers) -> bool:
     return experiment["share"] is not None and experiment["share"]["value"] >= MOST
 
 
+def hidden_classes(audit: Numbers) -> dict[str, Numbers]:
+    """Return the classes that a shortcut explains while no shortcut explains the mean over all classes.
+
+    A shortcut explains a class if it reaches most of the network's AUROC above chance. Since many intervals are
+    compared, their lower bound must reach half of `MOST` too.
+
+    Args:
+        audit: the content of audit.json; an older one, which lacks the scores of the classes, has no such class.
+
+    Returns:
+        class -> entry of the shortcut that reaches the largest share of it; the class of the largest share first.
+    """
+    shortcuts = [entry for entry in audit["experiments"] if entry["category"] == "shortcut" and entry["scores"]]
+    if any(reaches_most(entry) for entry in shortcuts):
+        return {}
+    chance = audit["chance"][HEADLINE]
+    found: list[tuple[float, str, Numbers]] = []
+    for name, scores in audit.get("classes", {}).items():
+        for shortcut in shortcuts:
+            share, low = _class_share(scores["auroc"], shortcut["classes"].get(name, {}).get("auroc"), chance)
+            if share >= MOST and low >= MOST / 2:
+                found.append((share, name, shortcut))
+    explained: dict[str, Numbers] = {}
+    for _, name, shortcut in sorted(found, key=lambda item: item[0], reverse=True):
+        explained.setdefault(name, shortcut)
+    return explained
+
+
+def _class_share(network: Numbers, reached: Numbers | None, chance: float) -> tuple[float, float]:
+    """Return the share of a network's AUROC above chance that a shortcut reaches, and its lower bound; or zeros."""
+    if not reached or reached["value"] is None or network["value"] is None or network["value"] <= chance:
+        return 0.0, 0.0
+    gain = network["value"] - chance
+    return (reached["value"] - chance) / gain, (share_of_score(reached)[0] - chance) / gain
+
+
 def decided(experiment: Numbers | None) -> list[str]:
     """Return the classes that an experiment separates from all others, by recall and specificity.
 

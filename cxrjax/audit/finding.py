@@ -1,11 +1,12 @@
 """Result of an audit in one sentence for readers without a background in machine learning."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cxrjax.audit import criteria
 from cxrjax.audit.criteria import Numbers
 from cxrjax.audit.metrics import HEADLINE, share_of_score
-from cxrjax.runtime.formatting import join_labels
+from cxrjax.runtime.formatting import format_label, join_labels
 
 # What goes with the label, and what reaches the score, by the name of an experiment.
 WORDINGS = {
@@ -19,12 +20,15 @@ WORDINGS = {
     "border": ("with the border of the image", "a small network that sees only the outer tenth of each side"),
 }
 
+MAX_NAMES = 3  # of classes in one sentence
+
 
 class Finding(NamedTuple):
     """Main result of an audit."""
 
     sentence: str
     shortcut: Numbers | None  # entry of audit.json of the shortcut with the highest score; None if none was scored
+    label: str = ""  # the class that the sentence is about; "" if it is about all
 
 
 def find(audit: Numbers) -> Finding:
@@ -59,6 +63,8 @@ def find(audit: Numbers) -> Finding:
             strongest,
         )
     effective = [entry for entry in shortcuts if criteria.is_found(entry)]
+    if hidden := criteria.hidden_classes(audit):
+        return name_classes(hidden, audit["classes"])
     if effective:
         return Finding(_name_shortcut(effective[0], score), effective[0])
     title = strongest["title"]
@@ -97,7 +103,41 @@ def _are_scored(experiments: list[Any]) -> bool:
 
 def _name_shortcut(shortcut: Numbers, score: float) -> str:
     """Return the sentence on an effective shortcut."""
-    companion, agent = WORDINGS.get(shortcut["name"], (f"with the {shortcut['title']}", "it"))
+    companion, agent = _wording(shortcut)
     extent = "goes" if criteria.reaches_most(shortcut) else "goes in part"
     reached = shortcut["scores"][HEADLINE]["value"]
     return f"The label {extent} {companion}: {agent} {format_reached(reached, score)}."
+
+
+def name_classes(hidden: Mapping[str, Numbers], classes: Mapping[str, Numbers]) -> Finding:
+    """Return the finding on the classes that the same shortcut explains as the first one.
+
+    Args:
+        hidden: classes with their shortcuts, of `criteria.hidden_classes`.
+        classes: class -> scores of the network.
+    """
+    label, shortcut = next(iter(hidden.items()))
+    names = [name for name, strongest in hidden.items() if strongest["name"] == shortcut["name"]]
+    subject, verb = _name_labels(names)
+    companion, agent = _wording(shortcut)
+    reached = format_reached(shortcut["classes"][label]["auroc"]["value"], classes[label]["auroc"]["value"])
+    of_label = f" for {format_label(label)}" if len(names) > 1 else ""
+    return Finding(f"{subject} {verb} {companion}: {agent} {reached}{of_label}.", shortcut, label)
+
+
+def _name_labels(labels: Sequence[str]) -> tuple[str, str]:
+    """Return labels as the subject of a sentence, at most `MAX_NAMES` by name, and "goes" or "go"."""
+    if len(labels) == 1:
+        return _capitalize(format_label(labels[0])), "goes"
+    if len(labels) <= MAX_NAMES:
+        return _capitalize(join_labels(labels)), "go"
+    names = ", ".join(map(format_label, labels[:MAX_NAMES]))
+    return f"{_capitalize(names)} and {len(labels) - MAX_NAMES} more", "go"
+
+
+def _capitalize(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _wording(shortcut: Numbers) -> tuple[str, str]:
+    return WORDINGS.get(shortcut["name"], (f"with the {shortcut['title']}", "it"))

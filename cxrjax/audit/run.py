@@ -90,6 +90,7 @@ def conclude(context: AuditContext, folder: Path) -> dict[str, Any]:
         "n": len(rows),
         **prediction_arrays.count_patients(rows),
         "scores": run_scores["scores"],
+        "classes": run_scores["classes"],
         "chance": chance,
         "shared_patients": len(context.shared_patients),
         "labels": _count_labels(context),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cxrjax.audit import advice, criteria
+from cxrjax.audit import advice, criteria, finding
 from cxrjax.audit.criteria import Numbers
 from cxrjax.audit.formatting import format_ci, format_percent, join_words, name_place
 from cxrjax.audit.metrics import HEADLINE, share_of_score
@@ -82,7 +82,7 @@ def _shortcuts(audit: Numbers) -> list[str]:
     shortcuts.sort(key=_share_value, reverse=True)
     effective = [entry for entry in shortcuts if criteria.is_found(entry)]
     if not effective:
-        return [_no_shortcut(shortcuts, audit["chance"][HEADLINE])]
+        return _explained_classes(audit) or [_no_shortcut(shortcuts, audit["chance"][HEADLINE])]
     sentences = []
     for model, explanation in (
         ("metadata", "without the image"),
@@ -96,7 +96,17 @@ def _shortcuts(audit: Numbers) -> list[str]:
             others = f" ({others})" if others else ""
             share = f"{format_percent(strongest['share'])} of what the score is above chance"
             sentences.append(f"From the {strongest['title']} {score}: {share}{others}.")
-    return sentences + [sentence for entry in effective for sentence in _location(entry)]
+    return sentences + _explained_classes(audit) + [sentence for entry in effective for sentence in _location(entry)]
+
+
+def _explained_classes(audit: Numbers) -> list[str]:
+    """Return a sentence on each class of `criteria.hidden_classes`."""
+    return [
+        f"For {format_label(name)} the {entry['title']} reaches an AUROC of "
+        f"{format_ci(entry['classes'][name]['auroc'])}, and the network {format_ci(audit['classes'][name]['auroc'])}: "
+        "the mean over the classes hides it."
+        for name, entry in criteria.hidden_classes(audit).items()
+    ]
 
 
 def _no_shortcut(shortcuts: Sequence[Numbers], chance: float) -> str:
@@ -305,6 +315,11 @@ def _unsupported_claims(audit: Numbers, by_name: Numbers) -> list[tuple[str, str
             reason = f"knowing the {_sufficient(by_name[name], classes)}"
             claims.append((f"any score of {join_labels(classes)}", reason))
             break
+    for name, entry in criteria.hidden_classes(audit).items():
+        reached = finding.format_reached(
+            entry["classes"][name]["auroc"]["value"], audit["classes"][name]["auroc"]["value"]
+        )
+        claims.append((f"that {format_label(name)} is recognized by the disease", f"the {entry['title']} {reached}"))
     for entry in audit["experiments"]:
         effective = entry["category"] == "shortcut" and entry["model"] == "small network" and criteria.is_found(entry)
         if effective and (classes := criteria.decided(entry)):

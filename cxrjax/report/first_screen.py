@@ -2,7 +2,17 @@
 
 from typing import Any, NamedTuple
 
+from cxrjax.runtime.formatting import format_label
+
 AUROC_NOTE = "1 is perfect, 0.5 is a coin toss: the area under the ROC curve, averaged over the classes (macro AUROC)"
+
+
+def class_auroc_note(label: str) -> str:
+    """Return what the AUROC of one class means."""
+    return (
+        f"1 is perfect, 0.5 is a coin toss: the area under the ROC curve of {format_label(label)} against all others "
+        "(AUROC)"
+    )
 
 
 class Bar(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 from cxrjax.audit import criteria, finding
 from cxrjax.audit.metrics import HEADLINE
 from cxrjax.report import cases, external_view
-from cxrjax.report.first_screen import AUROC_NOTE, Bar, Overview
+from cxrjax.report.first_screen import AUROC_NOTE, Bar, Overview, class_auroc_note
 from cxrjax.report.inputs import ReportInputs
 
 EXAMPLES = 3  # right ones, and as many wrong ones
@@ -27,6 +27,9 @@ def summarize(inputs: ReportInputs) -> Overview:
         return _summarize_scores(inputs, network)._replace(detail=STALE_AUDIT)
     if inputs.audit is not None:
         found = finding.find(inputs.audit)
+        if found.label:
+            bars = _class_bars(found, inputs.audit["classes"])
+            return Overview(found.sentence, "", tuple(bars), class_auroc_note(found.label), needs_audit=False)
         bars = [Bar("the network", "network", inputs.audit["scores"][HEADLINE])]
         if found.shortcut:
             name = f"best shortcut: {found.shortcut['title']}"
@@ -34,6 +37,40 @@ def summarize(inputs: ReportInputs) -> Overview:
         bars.append(Bar("chance", "chance", inputs.chance[HEADLINE]))
         return Overview(found.sentence, "", tuple(bars), AUROC_NOTE, needs_audit=False)
     return _summarize_scores(inputs, network)
+
+
+def _class_bars(found: finding.Finding, classes: Mapping[str, Any]) -> list[Bar]:
+    """Return the bars of a finding on one class.
+
+    Args:
+        found: its `label` is the class.
+        classes: class -> scores of the network.
+    """
+    assert found.shortcut
+    return [
+        Bar("the network", "network", classes[found.label]["auroc"]),
+        Bar(f"best shortcut: {found.shortcut['title']}", "shortcut", found.shortcut["classes"][found.label]["auroc"]),
+        Bar("chance", "chance", 0.5),
+    ]
+
+
+def _find_hidden_classes(scores: Mapping[str, Any], baseline: Mapping[str, Any]) -> finding.Finding | None:
+    """Return the finding on the classes that the source alone explains, and not the mean of all; None without any.
+
+    Args:
+        scores: scores of the network, "all" of metrics.json.
+        baseline: scores of the source alone, in the same form.
+    """
+    source = {
+        "name": "source",
+        "title": "source alone",
+        "category": "shortcut",
+        "scores": baseline["macro"],
+        "share": None,
+        "classes": baseline["classes"],
+    }
+    hidden = criteria.hidden_classes({"experiments": [source], "chance": {HEADLINE: 0.5}, "classes": scores["classes"]})
+    return finding.name_classes(hidden, scores["classes"]) if hidden else None
 
 
 def is_audit_stale(inputs: ReportInputs) -> bool:
@@ -70,6 +107,10 @@ def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overv
     if reached is not None and value is not None and _reaches_most(bars):
         extent = finding.format_reached(reached, value)
         sentence = f"The label goes with the collection: a guess that never sees the radiograph {extent}."
+    elif baseline and (found := _find_hidden_classes(inputs.scores["all"], baseline)):
+        sentence = found.sentence
+        bars = _class_bars(found, inputs.scores["all"]["classes"])
+        unit = class_auroc_note(found.label)
     detail = "No audit was made. It measures how much of the score can be reached without seeing a lung."
     return Overview(sentence, detail, tuple(bars), unit, needs_audit=True)
 

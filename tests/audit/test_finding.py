@@ -30,6 +30,22 @@ VIEW = shortcut("view", "view alone", number(0.52, 0.5, 0.54), number(0.05, 0.0,
 VAGUE = shortcut("background", "background alone", number(0.6, 0.4, 0.8), number(0.23, -0.2, 0.7), "small network")
 SHUFFLED = shortcut("shuffled_labels_1", "labels shuffled", number(0.8, 0.7, 0.9), None) | {"category": "check"}
 
+# Of the mean over three classes the source reaches 43%, and of the AUROC of COVID-19 0.40 of 0.46: 87%. That of viral,
+# 0.22 of 0.42, is more than half too, but its interval begins below a quarter of 0.42.
+CLASSES = {
+    "normal": {"auroc": number(0.9, 0.85, 0.95)},
+    "viral": {"auroc": number(0.92, 0.87, 0.97)},
+    "covid19": {"auroc": number(0.96, 0.93, 0.98)},
+}
+HIDDEN = shortcut("source", "source alone", number(0.68, 0.65, 0.71), number(0.43, 0.37, 0.48)) | {
+    "classes": {
+        "normal": {"auroc": number(0.55, 0.5, 0.6)},
+        "viral": {"auroc": number(0.72, 0.6, 0.8)},
+        "covid19": {"auroc": number(0.9, 0.86, 0.93)},
+    }
+}
+HIDDEN_TWICE = HIDDEN | {"classes": HIDDEN["classes"] | {"viral": {"auroc": number(0.88, 0.8, 0.92)}}}
+
 
 @pytest.mark.parametrize(
     ("audit", "sentence", "strongest"),
@@ -39,6 +55,13 @@ SHUFFLED = shortcut("shuffled_labels_1", "labels shuffled", number(0.8, 0.7, 0.9
         (audit_of(BORDER, VIEW),
          "The label goes in part with the border of the image: a small network that sees only the outer tenth of each "
          "side reaches 0.60 of 0.93.", BORDER),
+        (audit_of(HIDDEN, VIEW) | {"classes": CLASSES},
+         "COVID-19 goes with the collection: a guess that never sees the radiograph reaches 0.90 of 0.96.", HIDDEN),
+        (audit_of(HIDDEN_TWICE, VIEW) | {"classes": CLASSES},
+         "Viral and COVID-19 go with the collection: a guess that never sees the radiograph reaches 0.88 of 0.92 for "
+         "viral.", HIDDEN_TWICE),
+        (audit_of(SOURCE, HIDDEN) | {"classes": CLASSES},
+         "The label goes with the collection: a guess that never sees the radiograph reaches 0.88 of 0.93.", SOURCE),
         (audit_of(VIEW),
          "The one shortcut tried does not explain the score: the view alone reaches 0.52 of 0.93.", VIEW),
         (audit_of(VIEW, VAGUE),

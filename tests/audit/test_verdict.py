@@ -49,6 +49,25 @@ def test_a_shortcut_is_named_with_its_score_its_share_and_what_is_left():
     assert "What the source alone does not reach is 10% (5% to 15%) of the score above chance." in of["sentences"]
 
 
+def test_class_that_a_shortcut_explains_is_named_although_the_mean_hides_it():
+    source = control("source", "source alone", 0.6) | {
+        "classes": {
+            "normal": told(0.5, 0.5) | {"auroc": number(0.52)},
+            "covid19": told(0.8, 0.8) | {"auroc": number(0.88)},
+        }
+    }
+    content = audit(source) | {"classes": {"normal": {"auroc": number(0.9)}, "covid19": {"auroc": number(0.94)}}}
+    result = verdict.conclude(content)
+    assert (
+        "For COVID-19 the source alone reaches an AUROC of 0.88 (0.86 to 0.90), and the network 0.94 (0.92 to 0.96): "
+        "the mean over the classes hides it."
+    ) in result["sentences"]
+    assert (
+        "that COVID-19 is recognized by the disease: the source alone reaches 0.88 of 0.94" in result["cannot_support"]
+    )
+    assert "COVID-19 the source" not in verdict.conclude(audit(source))["paragraph"]  # an older audit, without classes
+
+
 def test_no_shortcut_is_said_to_be_none_within_the_interval():
     weak = control("source", "source alone", 0.51), control("background", "background alone", 0.53, by="small network")
     text = verdict.conclude(audit(*weak))["paragraph"]
