@@ -75,7 +75,7 @@ def test_the_notice_of_the_demonstration_has_the_figures_of_its_card():
     card = (model_names.FOLDER / "findings-demo.md").read_text(encoding="utf-8")
     row = re.search(r"\| macro AUROC \| ([\d.]+) \(([\d.]+) to ([\d.]+)\) \| ([\d.]+) ", card)
     assert row and re.findall(r"\d\.\d+", text) == list(row.groups())
-    assert text.startswith("A demonstration, no test of anything")
+    assert text.startswith("A demonstration of the software, not a diagnostic test")
 
 
 def test_the_card_of_the_demonstration_has_the_figures_of_its_audit():

@@ -11,7 +11,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "weights"
 
 # SHA-256 of the model files in FOLDER, by name; NAME.md beside a file is its card.
 MODELS = {
-    "findings-demo": "b9289be951dd950fc3b28f11608775186a65234b7c0b887f0d30da0e19b78dc3",
+    "findings-demo": "21b5c18841c6b2219a29a7ca74074f79154c714135f6f162a7a734d387b55307",
     "lungs": "dd3236f80e8d8d6a33aa5050927946ceddce100de8f962c8b3c6ea9fc8f43636",
 }
 
