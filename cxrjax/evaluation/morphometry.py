@@ -1,7 +1,7 @@
 """Measurements of hearts and lungs, compared between the labels of a split (Oh et al. 2020, section IV-B).
 
 Writes RUN/morphometry/SPLIT/: morphometry.csv, one row per radiograph; differences.json, computed from those rows
-alone; box_plots.png and .svg.
+alone; box_plots.png and box_plots.svg.
 """
 
 import csv

@@ -4,6 +4,7 @@ config.json           every setting
 config_history.jsonl  one line per change of settings that may change: the training step, former and new values
 checkpoints/          last/ (to resume from) and best/ (to use), by Orbax
 metrics.jsonl         one line per epoch; events.* are the same for TensorBoard, with images of validation
+learning_curves.png   loss and scores by epoch, drawn at the end of the training; learning_curves.svg too
 trackers.json         ids of the training at MLflow and Weights & Biases, under which it is resumed there
 starts.jsonl          one line per start of the training: command, versions, git commit, hardware; log.txt for reading
 dataset.json          name, version and size of the data set, by which it is recognized where it has moved
@@ -15,7 +16,10 @@ ood_detector.npz      classifier: its out-of-distribution detector (`inference.o
 evaluation/           written by --mode=evaluate: one folder per split, for another data set DATA-SPLIT
 calibration.json      classifier: temperature and operating points, fitted to its validation radiographs
 notice.json           sentences that accompany every prediction, if someone has written them (`runs.notice`)
-saliency/             written by --mode=evaluate_saliency
+audit/                written by --mode=audit: one folder per split
+saliency/             written by --mode=evaluate_saliency: one folder per split
+morphometry/          written by --mode=morphometry: one folder per split
+report/               written by --mode=report: the page, the model card and the checklist
 """
 
 import json

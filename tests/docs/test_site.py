@@ -43,6 +43,20 @@ def test_every_command_and_source_of_data_has_a_section(hooks) -> None:
     assert "## openist\n" in hooks.render_data_prep() and "## describe\n" in hooks.render_data_prep()
 
 
+def test_every_file_of_the_reference_is_named_in_the_code() -> None:
+    page = (ROOT / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
+    spans = re.findall(r"`([^`\n]+)`", page)
+    names = {
+        span.rpartition("/")[2].replace("NAME", "") for span in spans if re.fullmatch(r"[\w/]*[\w.]*\.[a-z]+", span)
+    }
+    files = {name for name in names if not name.endswith((".safetensors", ".CSV")) and name not in (".png", ".svg")}
+    code = "".join(
+        path.read_text(encoding="utf-8") for name in ("cxrjax", "data_prep") for path in (ROOT / name).rglob("*.py")
+    )
+    assert len(files) > 40
+    assert {name for name in files if name not in code} == set()
+
+
 class _Resources(HTMLParser):
     """Collects what a page loads, which is all but its links."""
 
