@@ -16,6 +16,7 @@ from cxrjax.inference import inputs, pipeline
 from cxrjax.models import from_config, spec
 from cxrjax.ops import voting
 from cxrjax.runs import run_dir
+from cxrjax.runtime.progress import progress_bar
 
 
 class AuditedModel:
@@ -58,7 +59,8 @@ class AuditedModel:
         """
         keys = pipeline.image_keys(self._seed, image_ids)
         batch_votes = []
-        for rows, count in padded_batches(len(images), self._batch_size):
+        batches = list(padded_batches(len(images), self._batch_size))
+        for rows, count in progress_bar(batches, desc="predicting", unit="batch", leave=None):
             votes = _vote(self._classifier, self._settings, self._variables, images[rows], lungs[rows], keys[rows])
             batch_votes.append(jax.tree.map(lambda x, count=count: np.asarray(x)[:count], votes))
         votes = jax.tree.map(lambda *leaves: np.concatenate(leaves), *batch_votes)

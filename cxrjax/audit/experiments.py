@@ -95,7 +95,10 @@ def _train_probes(
         train = with_columns(train, images=perturb(perturbation, train.images, train_lungs, batch_size))
         test = with_columns(test, images=perturb(perturbation, test.images, test_lungs, batch_size))
     seed = context.probe_config.seed
-    networks = [ProbeNetwork(context.probe_config, train, seed + number) for number in range(num_trainings)]
+    networks = []
+    for number in range(num_trainings):
+        title = f", {number + 1} of {num_trainings}" if num_trainings > 1 else ""
+        networks.append(ProbeNetwork(context.probe_config, train, seed + number, title))
     return networks, test, test_lungs
 
 

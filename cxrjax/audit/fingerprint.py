@@ -48,6 +48,19 @@ def claim_dir(folder: Path, fingerprint: Mapping[str, Any]) -> Path | None:
     return renamed
 
 
+def is_current(folder: Path, workdir: Path) -> bool:
+    """Return whether the folder of an audit is of the network of a run, and of this version's experiments.
+
+    The data are not compared, which takes all images.
+    """
+    path = former_names.find(folder, FILE)
+    fingerprint = _read(path) if path.exists() else None
+    return fingerprint is not None and (fingerprint.get("code"), fingerprint.get("network")) == (
+        VERSION,
+        _digest_files(workdir),
+    )
+
+
 def _read(path: Path) -> dict[str, Any] | None:
     """Return the fingerprint in a file; None if the file is damaged, so that its audit is renamed."""
     try:

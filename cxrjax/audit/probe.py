@@ -31,13 +31,14 @@ MIN_STEPS = 400  # training steps, also for few radiographs: by then a marker on
 class ProbeNetwork:
     """A trained probe network."""
 
-    def __init__(self, config: Config, radiographs: RadiographBatch, seed: int | None = None):
+    def __init__(self, config: Config, radiographs: RadiographBatch, seed: int | None = None, title: str = ""):
         """Train the network.
 
         Args:
             config: config of the probe network.
             radiographs: training radiographs, with images of the network's size.
             seed: seed of the training; None for that of the config.
+            title: what the progress bar adds, such as ", 2 of 3".
 
         Raises:
             DivergedError: the loss is not finite.
@@ -53,7 +54,8 @@ class ProbeNetwork:
         segmenter = LungSegmenter(config, None)
         trainer = Trainer(config, classification.build(config, radiographs, radiographs, segmenter))
         state = trainer.init_state(0)
-        for number in progress_bar(range(trainer.total_steps), desc="training the small network", unit="step"):
+        activity = f"training the small network{title}"
+        for number in progress_bar(range(trainer.total_steps), desc=activity, unit="step", leave=None):
             state = trainer.step(state, number)
         if not np.isfinite(float(state.loss_sum)):
             raise DivergedError("the loss of the audit's small network is no number; lower its learning rate")

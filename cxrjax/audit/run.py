@@ -18,7 +18,7 @@ from typing import Any
 import jax
 
 from cxrjax import plotting
-from cxrjax.audit import finding_metrics, fingerprint, formatting, markers, metrics, verdict
+from cxrjax.audit import finding_metrics, fingerprint, formatting, markers, metrics, progress, verdict
 from cxrjax.audit.context import AuditContext, NotApplicableError
 from cxrjax.audit.experiments import EXPERIMENTS, Experiment, ExperimentResult
 from cxrjax.config import Config
@@ -56,9 +56,8 @@ def audit(workdir: Path, split: str, config: Config) -> dict[str, Any]:
         )
     run_dir.create_or_resume(folder, config, run_dir.NEUTRAL)
     with _compilation_cache():
-        for experiment in EXPERIMENTS:
-            if experiment.saved:
-                _run_experiment(experiment, context, former_names.find(folder, "experiments"))
+        for experiment in progress.iterate(progress.read(folder, EXPERIMENTS)):
+            _run_experiment(experiment, context, former_names.find(folder, "experiments"))
     result = conclude(context, folder)
     atomic_files.atomic_write(folder / "audit.json", _to_json(result))
     atomic_files.atomic_write(folder / "audit.md", (summarize(result) + "\n").encode())
@@ -139,11 +138,7 @@ def summarize(result: dict[str, Any]) -> str:
 
 
 def _run_experiment(experiment: Experiment, context: AuditContext, folder: Path) -> None:
-    """Run an experiment and write its folder atomically; do nothing if the folder exists."""
-    target = former_names.find(folder, experiment.name)
-    if target.exists():
-        return
-    terminal.print_line(f"audit: {experiment.title} ({experiment.model})")
+    """Run an experiment and write its folder atomically."""
     result = _run_or_skip(experiment, context)
     partial = folder / f".{experiment.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -155,7 +150,7 @@ def _run_experiment(experiment: Experiment, context: AuditContext, folder: Path)
     for number, rows in enumerate(result.repeat_rows, 2):
         predictions_csv.write(partial / f"training_{number}.csv", rows, columns)
     atomic_files.atomic_write(partial / "result.json", _to_json({"note": result.note, "details": result.details}))
-    partial.rename(target)
+    partial.rename(folder / experiment.name)
 
 
 def _run_or_skip(experiment: Experiment, context: AuditContext) -> ExperimentResult:

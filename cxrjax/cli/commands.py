@@ -12,6 +12,7 @@ from cxrjax.cli import model_facts
 from cxrjax.config import Config
 from cxrjax.io import json_file
 from cxrjax.runtime.errors import explain_missing_class, explain_missing_detector
+from cxrjax.runtime.formatting import format_count
 from cxrjax.runtime.terminal import print_line, print_lines
 
 if TYPE_CHECKING:
@@ -289,7 +290,7 @@ def predict_radiographs(request: Request) -> int:
     )
     counts = Counter(row["status"] for row in rows)
     processed = len(rows) - counts[predictions_csv.UNREADABLE] - counts[predictions_csv.REFUSED]
-    print_line(f"{_count(processed, 'radiograph')} processed; rows and files are in {output}")
+    print_line(f"{format_count(processed, 'radiograph')} processed; rows and files are in {output}")
     if num_processes > 1:
         print_line(f"predictions.csv is written when all {num_processes} processes are done")
     refused = [row for row in rows if row["status"] == predictions_csv.REFUSED]
@@ -328,17 +329,14 @@ def _list_skipped_files(skipped_files: "Sequence[SkippedFile]", source: Path, ou
     visible = [file for file in skipped_files if file.reason != files.HIDDEN]
     for file in visible[:_MAX_LISTED]:
         print_line(f"skipped: {file.path.relative_to(source)}: {file.reason}", sys.stderr)
-    unlisted = [_count(len(visible) - _MAX_LISTED, "file")] if len(visible) > _MAX_LISTED else []
-    unlisted += [_count(len(skipped_files) - len(visible), "hidden name")] if len(skipped_files) > len(visible) else []
+    num_hidden = len(skipped_files) - len(visible)
+    unlisted = [format_count(len(visible) - _MAX_LISTED, "file")] if len(visible) > _MAX_LISTED else []
+    if num_hidden:
+        unlisted.append(format_count(num_hidden, "hidden name"))
     if unlisted:
         print_line(f"also skipped: {' and '.join(unlisted)}", sys.stderr)
     if skipped_files:
         print_line(f"all skipped files are listed in {output / 'skipped_files.csv'}", sys.stderr)
-
-
-def _count(number: int, noun: str) -> str:
-    """Return a number with its noun: "1 radiograph", "2 radiographs"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def find_learning_rate(request: Request) -> None:

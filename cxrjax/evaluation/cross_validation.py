@@ -6,6 +6,7 @@ those of `--mode=evaluate`; WORKDIR/cross_validation.json has them pooled.
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from cxrjax.evaluation import evaluate
 from cxrjax.io import json_file
 from cxrjax.metrics.confidence import COUNTS
 from cxrjax.runs import class_names, run_dir
-from cxrjax.runtime import atomic_files
+from cxrjax.runtime import atomic_files, multihost, terminal
 from cxrjax.training import trainer
 
 _REMEDY = "remove it, and evaluate the fold again"
@@ -51,6 +52,8 @@ def cross_validate(config: Config, workdir: Path) -> dict[str, Any]:
             validation = folds[(k + 1) % len(folds)]
             training = "+".join(name for name in folds if name not in (fold, validation))
             data = replace(config.data, train=training, validation=validation)
+            if multihost.is_primary():
+                terminal.print_line(f"cross-validation: fold {k + 1} of {len(folds)}, tested on {fold}", sys.stderr)
             trainer.train(replace(config, data=data), workdir / fold)
             evaluate.evaluate_run(workdir / fold, fold)
         scores.append(flatten_scores(json_file.read(metrics, _REMEDY).get("all", {})))

@@ -6,7 +6,8 @@ import threading
 from typing import Any
 
 import jax
-from tqdm import tqdm
+
+from cxrjax.runtime.progress import print_above_bars
 
 SECONDS = 5.0  # of compilation before the notice
 NOTICE = "cxrjax: compiling a program, once per setting and machine; that of a large network takes minutes"
@@ -43,4 +44,4 @@ def enable() -> None:
 
 
 def _print_notice() -> None:
-    tqdm.write(NOTICE, file=sys.stderr)  # above a progress bar, if there is one
+    print_above_bars(NOTICE, sys.stderr)

@@ -1,4 +1,4 @@
-"""Scores with their intervals, p-values and enumerations as text."""
+"""Scores with their intervals, p-values, counts and enumerations as text."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -50,6 +50,22 @@ def format_p(p: float | None, symbol: str = "") -> str:
     if p < 0.001:
         return f"{symbol} < 0.001".lstrip()
     return f"{symbol} = {p:.3f}" if symbol else f"{p:.3f}"
+
+
+def format_count(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, as "1 radiograph" and "2 radiographs".
+
+    Args:
+        number: how many.
+        noun: in the singular.
+        plural: of the noun; the noun with an s by default.
+    """
+    return f"{number} {pick_form(number, noun, plural or f'{noun}s')}"
+
+
+def pick_form(number: int, singular: str, plural: str) -> str:
+    """Return the form of a word after a number: the singular for 1, else the plural, as "is" and "are"."""
+    return singular if number == 1 else plural
 
 
 def join_words(words: Sequence[str]) -> str:

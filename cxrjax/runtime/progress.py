@@ -1,9 +1,12 @@
 """Progress bars, which are off where standard error is not a terminal."""
 
+import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
+
+from cxrjax.runtime import terminal
 
 _DELAY = 2.0  # seconds before a bar appears
 
@@ -18,3 +21,15 @@ def progress_bar(iterable: Iterable[Any] | None = None, *, desc: str, unit: str,
         **options: further options of `tqdm`, such as `total`.
     """
     return tqdm(iterable, **({"delay": _DELAY, "disable": None, "desc": desc, "unit": unit} | options))
+
+
+def print_above_bars(text: str, file: TextIO | None = None) -> None:
+    """Print one line, escaped, above the progress bars that are on the terminal.
+
+    Args:
+        text: the line.
+        file: the stream; standard output if None.
+    """
+    file = file or sys.stdout
+    with tqdm.external_write_mode(file=file):
+        terminal.print_line(text, file)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cxrjax import main
-from cxrjax.audit import audit, context, experiments, run
+from cxrjax.audit import audit, context, experiments, fingerprint, progress, run
 from cxrjax.audit import probe as small_network
 from cxrjax.config import freeze, recipes
 from cxrjax.data import batch, dataset, tfds_store
@@ -76,7 +76,7 @@ def known_lungs(monkeypatch):
     monkeypatch.setattr(lung_segmenter.LungSegmenter, "segment", find)
 
 
-def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypatch):
+def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypatch, capsys):
     workdir = make_run(tmp_path, "source", count=10)
     of_facts = [control for control in experiments.EXPERIMENTS if control.model == experiments.METADATA_MODEL]
     done = []
@@ -94,9 +94,21 @@ def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         audit(workdir, "test", small(1))
     assert not (workdir / "audit" / "test" / "audit.json").exists()
+    unfinished = progress.read(workdir / "audit" / "test")
+    assert [control.name for control in unfinished.done] == ["source", "view"]
+    assert fingerprint.is_current(workdir / "audit" / "test", workdir)
+    assert not fingerprint.is_current(workdir / "audit" / "val", workdir)
+    assert unfinished.total == sum(control.saved for control in experiments.EXPERIMENTS) == 23
+    capsys.readouterr()
     monkeypatch.setattr(run, "EXPERIMENTS", watched(None))
     result = audit(workdir, "test", small(1))
     assert done == ["source", "view", "resolution", "resolution", "file_format", "metadata"]
+    assert [line.partition(" (")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "audit: control 3 of 5: height and width alone",
+        "audit: control 4 of 5: file format alone",
+        "audit: control 5 of 5: source, view, size and file format together",
+        "audit: all 5 controls are done; their scores and intervals are computed",
+    ]
     folder = workdir / "audit" / "test"
     assert json.loads((folder / "audit.json").read_text()) == json.loads(json.dumps(result))
     assert not list(folder.rglob("*.partial")) and (folder / "audit.svg").read_bytes()[:5] == b"<?xml"
