@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cxrjax.audit import finding_metrics, forecast
+from cxrjax.audit import finding_metrics, fingerprint, forecast, progress
+from cxrjax.audit.metrics import HEADLINE
 from cxrjax.config import Config
 from cxrjax.data import dataset, tfds_store
 from cxrjax.evaluation import decisions, external
@@ -68,6 +69,7 @@ class ReportInputs(NamedTuple):
     hardware: str
     external: dict[str, Any] | None = None  # external.json, of another data set than that of training
     forecast: str = ""  # sentence of `forecast.check` on these data; "" without an audit of the own split
+    audit_progress: progress.AuditProgress | None = None  # of an audit that was interrupted
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -83,6 +85,13 @@ class ReportInputs(NamedTuple):
     def is_external(self) -> bool:
         """True if the evaluated data set is not that of training."""
         return self.name != self.split
+
+    @property
+    def is_audit_stale(self) -> bool:
+        """True if there is an audit, and its predictions are not those of the scores."""
+        if self.audit is None:
+            return False
+        return self.scores["all"]["macro"]["auroc"]["value"] != self.audit["scores"][HEADLINE]["value"]
 
     @property
     def has_ood_results(self) -> bool:
@@ -142,6 +151,7 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
         chance=_chance_level(workdir, rows, config, classes) if classes else {},
         best_epoch=model_selection.best_epoch(records, model_selection.selection_metric(config)) if records else None,
         audit=_read(workdir / "audit" / name / "audit.json"),
+        audit_progress=_audit_progress(workdir, name),
         maps=_read(former_names.find(workdir, "saliency", name, "saliency_metrics.json")),
         ood_detector=_read(former_names.find(workdir, "ood_detector.json")),
         morphometry=_read(former_names.find(workdir, "morphometry", name, "differences.json")),
@@ -155,6 +165,15 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
         external=assessed,
         forecast=forecast.check(own_audit, assessed).sentence if own_audit and assessed else "",
     )
+
+
+def _audit_progress(workdir: Path, name: str) -> progress.AuditProgress | None:
+    """Return the progress of an audit that was interrupted; None where it has an audit.json or no control is done."""
+    folder = workdir / "audit" / name
+    if (folder / "audit.json").exists() or not fingerprint.is_current(folder, workdir):
+        return None
+    found = progress.read(folder)
+    return found if found.done else None
 
 
 def _identifiability(workdir: Path, config: Config) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cxrjax.report.inputs import ReportInputs
+from cxrjax.runtime.formatting import format_count
 
 
 class MissingResult(NamedTuple):
@@ -20,9 +21,8 @@ def list_missing(inputs: ReportInputs) -> list[MissingResult]:
     if not inputs.classes:
         return []
     missing = []
-    if inputs.audit is None and not inputs.is_external:
-        meaning = "how much of the score can be reached without seeing a lung"
-        missing.append(MissingResult("Audit for shortcuts", meaning, (_command(inputs, "audit"),)))
+    if (inputs.audit is None or inputs.is_audit_stale) and not inputs.is_external:
+        missing.append(MissingResult("Audit for shortcuts", _describe_audit(inputs), (_command(inputs, "audit"),)))
     if not inputs.scores["calibration"]:
         meaning = "whether a probability of 0.8 is right eight times in ten"
         missing.append(MissingResult("Calibration", meaning, (_command(inputs, "evaluate"),)))
@@ -39,6 +39,15 @@ def list_missing(inputs: ReportInputs) -> list[MissingResult]:
         meaning = "sizes of hearts and lungs, and whether they differ between the classes"
         missing.append(MissingResult("Hearts and lungs", meaning, (_command(inputs, "morphometry"),)))
     return missing
+
+
+def _describe_audit(inputs: ReportInputs) -> str:
+    """Return the meaning of an audit, and of an unfinished one how many of its controls are missing."""
+    meaning = "how much of the score can be reached without seeing a lung"
+    if inputs.audit_progress is None:
+        return meaning
+    missing = format_count(len(inputs.audit_progress.missing), "control")
+    return f"{meaning}; {missing} of {inputs.audit_progress.total} are missing, and the command continues with them"
 
 
 def audit_command(inputs: ReportInputs) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cxrjax.audit import criteria, finding
+from cxrjax.audit import criteria, finding, progress
 from cxrjax.audit.metrics import HEADLINE
 from cxrjax.report import cases, external_view
 from cxrjax.report.first_screen import AUROC_NOTE, Bar, Overview, class_auroc_note
@@ -23,7 +23,7 @@ def summarize(inputs: ReportInputs) -> Overview:
     if inputs.external is not None:
         return external_view.summarize(inputs)
     network = inputs.scores["all"]["macro"]["auroc"]
-    if is_audit_stale(inputs):
+    if inputs.is_audit_stale:
         return _summarize_scores(inputs, network)._replace(detail=STALE_AUDIT)
     if inputs.audit is not None:
         found = finding.find(inputs.audit)
@@ -73,12 +73,6 @@ def _find_hidden_classes(scores: Mapping[str, Any], baseline: Mapping[str, Any])
     return finding.name_classes(hidden, scores["classes"]) if hidden else None
 
 
-def is_audit_stale(inputs: ReportInputs) -> bool:
-    """Return whether there is an audit, and its predictions are not those of the scores."""
-    network = inputs.scores["all"]["macro"]["auroc"]
-    return inputs.audit is not None and network["value"] != inputs.audit["scores"][HEADLINE]["value"]
-
-
 def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overview:
     """Return the overview of a classifier that was not audited."""
     n = len(inputs.rows)
@@ -111,8 +105,19 @@ def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overv
         sentence = found.sentence
         bars = _class_bars(found, inputs.scores["all"]["classes"])
         unit = class_auroc_note(found.label)
-    detail = "No audit was made. It measures how much of the score can be reached without seeing a lung."
-    return Overview(sentence, detail, tuple(bars), unit, needs_audit=True)
+    return Overview(sentence, _describe_audited(inputs, bars), tuple(bars), unit, needs_audit=True)
+
+
+def _describe_audited(inputs: ReportInputs, bars: Sequence[Bar]) -> str:
+    """Return what of an audit there is of a run without audit.json, and what is missing; the command follows it."""
+    if inputs.audit_progress is not None:
+        return f"The audit is not finished: {progress.describe(inputs.audit_progress)}, as listed below."
+    if any(bar.kind == "shortcut" for bar in bars):
+        return (
+            "Measured so far is what the source alone reaches, without the image. No audit of the image was made: how "
+            "much of the score its background, its border, the size of the lungs or a mark reaches was not measured."
+        )
+    return "No audit was made. It measures how much of the score can be reached without seeing a lung."
 
 
 def _reaches_most(bars: Sequence[Bar]) -> bool:

@@ -55,7 +55,7 @@ def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> by
         finding_rows=finding_table.list_rows(inputs) if inputs.is_multi_label else [],
         finding_controls=finding_table.list_controls(inputs) if inputs.is_multi_label else [],
         overview=overview.summarize(inputs),
-        stale_audit=overview.STALE_AUDIT if inputs.classes and overview.is_audit_stale(inputs) else "",
+        stale_audit=overview.STALE_AUDIT if inputs.classes and inputs.is_audit_stale else "",
         answers=answers.list_answers(inputs.audit) if inputs.audit else [],
         missing=lacking,
         contents=contents.list_sections(inputs, bool(lacking)),

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from cxrjax.audit import experiments, progress
 from cxrjax.report import cases, render
 from tests.helpers.report_page import AUDIT, HOSTILE, PICTURE, ROWS, Page, estimate, page, shown, table
 
@@ -36,7 +37,8 @@ def test_the_numbers_are_those_of_the_run(found, audit):
 def test_the_audit_stands_before_every_score_and_what_is_missing_says_what_makes_it(found):
     stale = page(found._replace(audit=AUDIT))  # the scores of `found` have no AUROC
     assert stale.index("<h1>On 5 radiographs the network reaches 0.81") < stale.index("The audit is of other")
-    assert stale.count("The audit is of other predictions") == 2 and "cxrjax audit" in stale
+    assert stale.count("The audit is of other predictions") == 2
+    assert "cxrjax audit" in stale[stale.index('<section id="missing"') :]
     macro = found.scores["all"]["macro"] | {"auroc": AUDIT["scores"]["macro_auroc"]}
     audited = found._replace(audit=AUDIT, scores=found.scores | {"all": found.scores["all"] | {"macro": macro}})
     text = page(audited)
@@ -115,7 +117,25 @@ def test_without_an_audit_the_first_sentence_is_what_the_source_alone_reaches(fo
         source = {"auroc": estimate(reached, 0.6, 0.8), "f1": estimate(0.4, 0.3, 0.5)}
         scores["source_baseline"] = scores["source_baseline"] | {"macro": scores["source_baseline"]["macro"] | source}
         text = page(found._replace(scores=scores))
-        assert f"<h1>{sentence}" in text and "No audit was made." in text
+        assert f"<h1>{sentence}" in text
+        assert "Measured so far is what the source alone reaches, without the image. No audit of the image" in text
+        one_source = page(found._replace(scores=scores, rows=[each | {"source": "here"} for each in ROWS]))
+        assert "No audit was made." in one_source
+
+
+def test_an_interrupted_audit_is_told_by_what_is_done_what_is_missing_and_the_command(found, tmp_path):
+    saved = [control for control in experiments.EXPERIMENTS if control.saved]
+    for number in (1, 2):
+        (tmp_path / "audit/test/experiments" / saved[number - 1].name).mkdir(parents=True)
+        partial = progress.read(tmp_path / "audit/test")
+        text = page(found._replace(audit_progress=partial))
+        verb = "is" if number == 1 else "are"
+        assert f"The audit is not finished: {number} of the 23 controls of the audit {verb} done" in text
+        assert "No audit" not in text and "has not been measured" not in text
+        assert f"<h3>Done: {number} of 23 controls</h3>\n<ul><li>Source alone, by the metadata:" in text
+        assert f"<h3>Missing: {23 - number} of 23 controls</h3>" in text
+        assert f"{23 - number} controls of 23 are missing, and the command continues with them." in text
+        assert f"<code>cxrjax audit --workdir={found.workdir} --split=test</code> continues it." in text
 
 
 def test_one_source_has_no_baseline_and_equal_thresholds_are_one_row(found):
