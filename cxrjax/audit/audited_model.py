@@ -16,6 +16,7 @@ from cxrjax.inference import inputs, pipeline
 from cxrjax.models import from_config, spec
 from cxrjax.ops import voting
 from cxrjax.runs import run_dir
+from cxrjax.runtime import compile_notice
 from cxrjax.runtime.progress import progress_bar
 
 
@@ -72,6 +73,7 @@ class AuditedModel:
         )
 
 
+@compile_notice.describe_program("the audited classifier")
 @partial(jax.jit, static_argnames=("classifier", "settings"))
 def _vote(
     classifier: spec.ModelSpec, settings: spec.InferenceConfig, variables: Any, images: Array, lungs: Array, keys: Array

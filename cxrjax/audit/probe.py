@@ -20,6 +20,7 @@ from cxrjax.inference import inputs
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.models import from_config, registry, spec
 from cxrjax.ops import voting
+from cxrjax.runtime import compile_notice
 from cxrjax.runtime.progress import progress_bar
 from cxrjax.training import classification, train_step
 from cxrjax.training.trainer import DivergedError, Trainer
@@ -99,6 +100,7 @@ def downsample_masks(masks: np.ndarray, size: int) -> np.ndarray:
 _downsample = partial(jax.jit, static_argnames="size")(inputs.downsample)
 
 
+@compile_notice.describe_program("the small network of the audit")
 @partial(jax.jit, static_argnames=("network", "targets"))
 def _predict(network: spec.ModelSpec, targets: str, variables: Any, images: Array) -> Array:
     folded, x = inputs.prepare(network, variables, inputs.to_float(images))

@@ -28,7 +28,7 @@ from cxrjax.metrics import saliency as faithfulness
 from cxrjax.models import from_config, registry, spec
 from cxrjax.ops import voting
 from cxrjax.runs import dataset_record, run_dir
-from cxrjax.runtime import atomic_files, sharding
+from cxrjax.runtime import atomic_files, compile_notice, sharding
 from cxrjax.runtime.progress import progress_bar
 
 
@@ -93,6 +93,7 @@ def evaluate_saliency(
     return result
 
 
+@compile_notice.describe_program("the checks of the saliency maps")
 def evaluate_batch(
     segmenter: spec.ModelSpec | None,
     classifier: spec.ModelSpec,
@@ -150,6 +151,7 @@ def evaluate_batch(
     return lax.map(lambda example: evaluate_one(*example), (*inputs, predictions))
 
 
+@compile_notice.describe_program("the saliency maps of randomized networks")
 def map_similarity(
     classifier: spec.ModelSpec,
     config: Config,

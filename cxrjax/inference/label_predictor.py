@@ -14,7 +14,7 @@ from cxrjax.inference.loaded_run import LoadedRun
 from cxrjax.io import predictions_csv
 from cxrjax.metrics.temperature import apply_temperature
 from cxrjax.runs.model_info import ModelInfo
-from cxrjax.runtime import compilation_cache, compiler_options, sharding
+from cxrjax.runtime import compilation_cache, compile_notice, compiler_options, sharding
 
 
 class LabelPredictor:
@@ -151,6 +151,7 @@ class LabelPredictor:
         spec = self._run.spec
         batch_sharding = sharding.BatchSharding(batch_size)
 
+        @compile_notice.describe_program("the whole prediction")
         def predict(variables: Any, inputs: tuple[jax.Array, jax.Array]) -> pipeline.Prediction:
             images, image_ids = inputs
             return functional.predict(variables, images, pipeline.image_keys(spec.seed, image_ids), spec=spec)
@@ -172,9 +173,11 @@ class LabelPredictor:
         assert classifier is not None
         batch_sharding = sharding.BatchSharding(batch_size)
 
+        @compile_notice.describe_program("the segmenter of the lungs")
         def segment(variables: Any, images: jax.Array) -> pipeline.LungSegmentation:
             return pipeline.segment_or_skip(segmenter, variables, images, spec.inference)
 
+        @compile_notice.describe_program("the classifier")
         def classify(variables: Any, inputs: tuple[jax.Array, jax.Array, Any]) -> pipeline.Prediction:
             images, image_ids, segmentation = inputs
             keys = pipeline.image_keys(spec.seed, image_ids)

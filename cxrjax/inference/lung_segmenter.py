@@ -17,7 +17,7 @@ from cxrjax.config import Config
 from cxrjax.data import batch, dataset
 from cxrjax.inference import pipeline
 from cxrjax.models import from_config
-from cxrjax.runtime import atomic_files, compilation_cache, compiler_options, multihost, sharding
+from cxrjax.runtime import atomic_files, compilation_cache, compile_notice, compiler_options, multihost, sharding
 from cxrjax.runtime.progress import progress_bar
 
 VERSION = 1  # of the cached masks; increased when `pipeline.segment` changes its output for the same network
@@ -129,9 +129,12 @@ class LungSegmenter:
     @cached_property
     def _run(self) -> Callable[[Any, Any], pipeline.LungSegmentation]:
         settings = from_config.inference_config(self.config, self.config.patches.count)
-        run = self._sharding.compile(
-            lambda variables, images: pipeline.segment(self._segmenter, variables, images, settings)
-        )
+
+        @compile_notice.describe_program("the segmenter of the lungs")
+        def find_lungs(variables: Any, images: jax.Array) -> pipeline.LungSegmentation:
+            return pipeline.segment(self._segmenter, variables, images, settings)
+
+        run = self._sharding.compile(find_lungs)
         return compilation_cache.CachedFunction(
             run, "find lungs", self.config.to_json(), options=compiler_options.SEGMENTATION
         )

@@ -18,7 +18,7 @@ from cxrjax.inference.functional import PipelineSpec
 from cxrjax.inference.inputs import PatchPredictions, SegmentedRadiograph
 from cxrjax.inference.strategies import local_patches, patch_classifier
 from cxrjax.models import registry
-from cxrjax.runtime import compilation_cache, compiler_options, sharding
+from cxrjax.runtime import compilation_cache, compile_notice, compiler_options, sharding
 
 ROOM = 2**30  # bytes that the replicas of a classifier may use on all devices together
 
@@ -58,6 +58,7 @@ class PatchParallelPredictor:
         self._image_sharding = sharding.BatchSharding(batch_size)
         self._patch_sharding = sharding.BatchSharding(batch_size * self._num_patches, max_devices)
 
+        @compile_notice.describe_program("the segmenter of the lungs and the choice of the patches")
         def sample(variables: Any, inputs: tuple[Array, Array]) -> tuple[pipeline.LungSegmentation, Array, Array]:
             images, image_ids = inputs
             keys = pipeline.image_keys(spec.seed, image_ids)
@@ -66,9 +67,11 @@ class PatchParallelPredictor:
             sampled = lax.map(lambda radiograph: local_patches.sample(classifier, radiograph, settings), radiographs)
             return segmentation, sampled.centers, sampled.pixels
 
+        @compile_notice.describe_program("the classifier")
         def classify(prepared: Any, crops: Array) -> tuple[Array, Array]:
             return patch_classifier.classify_patches(classifier, prepared, crops, settings)
 
+        @compile_notice.describe_program("the votes and the saliency map")
         def aggregate(variables: Any, inputs: Any) -> pipeline.Prediction:
             images, segmentation, centers, logits, features = inputs
 

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
 
+import jax
 import numpy as np
 
 from cxrjax.inference import functional, pipeline, rows
 from cxrjax.inference.batch_runner import BatchRunner, Program
 from cxrjax.inference.loaded_run import LoadedRun
 from cxrjax.runs.model_info import ModelInfo
-from cxrjax.runtime import compilation_cache, compiler_options, sharding
+from cxrjax.runtime import compilation_cache, compile_notice, compiler_options, sharding
 
 
 class SegmentationPredictor:
@@ -84,9 +85,15 @@ class SegmentationPredictor:
     def _build(self, batch_size: int) -> Program:
         spec = self._run.spec
         batch_sharding = sharding.BatchSharding(batch_size)
-        segment = batch_sharding.compile(partial(functional.segment_lungs, spec=spec))
+
+        @compile_notice.describe_program("the segmenter of the lungs")
+        def segment(variables: Any, images: jax.Array) -> pipeline.LungSegmentation:
+            return functional.segment_lungs(variables, images, spec=spec)
+
         options = compiler_options.SEGMENTATION
-        program = compilation_cache.CachedFunction(segment, "segment", spec.fingerprint, options=options)
+        program = compilation_cache.CachedFunction(
+            batch_sharding.compile(segment), "segment", spec.fingerprint, options=options
+        )
         variables = batch_sharding.replicate(self._run.variables)
 
         def dispatch(images: np.ndarray, _: np.ndarray) -> Callable[[], pipeline.LungSegmentation]:

@@ -143,7 +143,7 @@ def _load_or_trace(
     """Load a traced program, or trace and store it; return the function itself where JAX cannot serialize it."""
     data = _read(traces.folder / name)
     if data is not None:
-        return jax.jit(export.deserialize(data).call, compiler_options=options)
+        return _jit(export.deserialize(data), options)
     try:
         traced = export.export(function)(*args)
         data = bytes(traced.serialize())
@@ -153,7 +153,17 @@ def _load_or_trace(
     if hash_package() == traces.code_hash:  # else the source has changed since this process imported it
         with contextlib.suppress(OSError):  # disk full: the next start traces it again
             atomic_files.atomic_write(traces.folder / name, hashlib.sha256(data).digest() + data, private=True)
-    return jax.jit(traced.call, compiler_options=options)
+    return _jit(traced, options)
+
+
+def _jit(traced: export.Exported, options: dict[str, bool | int]) -> jax.stages.Wrapped:
+    """Jit a traced program under the name of its function, which JAX reports while it compiles it."""
+
+    def call(*args: Any) -> Any:
+        return traced.call(*args)
+
+    call.__name__ = traced.fun_name
+    return jax.jit(call, compiler_options=options)
 
 
 def _read(path: Path) -> bytearray | None:

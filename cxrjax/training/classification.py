@@ -14,7 +14,7 @@ from cxrjax.inference import inputs, pipeline, strategies
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.models import from_config, spec
 from cxrjax.ops import augmentation, voting
-from cxrjax.runtime import sharding
+from cxrjax.runtime import compile_notice, sharding
 from cxrjax.training import classification_data, losses, model_selection, objectives, previews
 from cxrjax.training.remedies import hooks, worst_group
 from cxrjax.training.task import Task, Validation
@@ -129,6 +129,7 @@ def _build_validation(
     cached_batches = [batch_sharding.shard(batch) for batch in data.iter_batches()] if data.in_memory else None
 
     @batch_sharding.compile
+    @compile_notice.describe_program("the classifier, for the scores of validation")
     def vote(variables: Mapping[str, Any], batch: Any) -> voting.VoteResult:
         images, lung_masks, confidence, image_ids = batch
         keys = pipeline.image_keys(config.seed, image_ids)

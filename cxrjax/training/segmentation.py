@@ -15,7 +15,7 @@ from cxrjax.inference import inputs
 from cxrjax.metrics import classification
 from cxrjax.models import from_config, spec
 from cxrjax.ops import augmentation, lung_masks
-from cxrjax.runtime import sharding
+from cxrjax.runtime import compile_notice, sharding
 from cxrjax.training import losses, model_selection, previews
 from cxrjax.training.task import Task, Validation
 
@@ -151,7 +151,8 @@ def _build_validation(
         return (_downsample(chunk, segmenter.patch_size) for chunk in radiographs.iter_batches(batch_size))
 
     @batch_sharding.compile
-    def predict(variables: Mapping[str, Any], batch: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+    @compile_notice.describe_program("the segmenter, for the scores of validation")
+    def predict_masks(variables: Mapping[str, Any], batch: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         """Return the label maps [B, s, s] and the loss of each radiograph [B]."""
         images, masks, mask_types = batch
         folded, x = inputs.prepare(segmenter, variables, inputs.to_float(images))
@@ -172,7 +173,7 @@ def _build_validation(
         for chunk in iter_chunks():
             for rows, count in padded_batches(len(chunk["mask_types"]), batch_size):
                 batch = tuple(chunk[key][rows] for key in ("images", "masks", "mask_types"))
-                label_maps, batch_losses = batch_sharding.gather(predict(variables, batch_sharding.shard(batch)))
+                label_maps, batch_losses = batch_sharding.gather(predict_masks(variables, batch_sharding.shard(batch)))
                 example_losses += list(batch_losses[:count])
                 for row, label_map in zip(rows[:count], label_maps, strict=False):
                     truth = chunk["masks"][row]

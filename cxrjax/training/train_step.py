@@ -15,6 +15,7 @@ from jax import Array
 from cxrjax.config import Config
 from cxrjax.data.loader import Loader
 from cxrjax.models.layers import batch_norm
+from cxrjax.runtime import compile_notice
 from cxrjax.training import optimizers, param_groups, schedules
 from cxrjax.training.param_groups import TrainingPhase
 from cxrjax.training.remedies import hooks
@@ -134,6 +135,7 @@ def make_train_step(
         loader: provides the batches.
     """
 
+    @compile_notice.describe_program("the training step")
     def step(state: TrainState, batch: Any, learning_rate: Array) -> TrainState:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
         loss_and_grad = jax.value_and_grad(task.loss, has_aux=True)

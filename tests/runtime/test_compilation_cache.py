@@ -83,6 +83,15 @@ def test_a_later_start_does_not_trace_and_gives_the_same(folder):
     assert len([*folder.iterdir()]) == 1
 
 
+def test_every_start_compiles_a_program_under_the_name_of_its_function(folder, caplog):
+    for _ in range(2):
+        start = Start()
+        caplog.clear()
+        with jax.log_compiles():
+            start.give()
+        assert "XLA compilation of jit(_run)" in caplog.text
+
+
 @pytest.fixture
 def precise():
     """A function that has products be made in another precision, until the test is over."""
