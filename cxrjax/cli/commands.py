@@ -125,17 +125,15 @@ def rescore_run(request: Request) -> None:
 def _print_external(workdir: Path, name: str) -> None:
     """Print the tables of an evaluation on another data set, and whether the audit's forecast came true."""
     from cxrjax.audit import forecast
-    from cxrjax.evaluation import external, external_findings, external_tables
+    from cxrjax.evaluation import external, external_finding_tables, external_tables, external_verdict
 
-    by_finding = external.read(workdir, name, external_findings.FILE)
-    if by_finding is not None:
-        print_line("")
-        print_lines(external_tables.format_findings(by_finding))
     result = external.read(workdir, name)
     if result is None:
         return
+    is_multi_label = external_verdict.is_multi_label(result)
+    format_result = external_finding_tables.format_findings if is_multi_label else external_tables.format_external
     print_line("")
-    print_lines(external_tables.format_external(result))
+    print_lines(format_result(result))
     audited = forecast.read_audit(workdir, result)
     if audited is not None:
         print_line(forecast.check(audited, result).sentence)

@@ -1,8 +1,8 @@
 """External validation: a classifier on collections that it was not trained on, each alone, beside its own split.
 
 A score over several collections together may come from differences between them (Zech et al. 2018): where one has more
-disease, whatever tells the collections apart tells the classes apart. Writes external.json to the folder of the
-evaluation, RUN/evaluation/DATASET-SPLIT.
+disease, whatever tells the collections apart tells the classes apart. Writes external.json, or external_findings.json
+for a classifier of several findings, to the folder of the evaluation, RUN/evaluation/DATASET-SPLIT.
 """
 
 import json
@@ -23,7 +23,7 @@ FILE = "external.json"
 
 
 def assess_run(workdir: Path, name: str) -> dict[str, Any] | None:
-    """Compare an evaluation on another data set with the run's own split, and write external.json.
+    """Compare an evaluation on another data set with the run's own split, and write the result beside its rows.
 
     The own split is that of the same name, or validation where that one was not evaluated.
 
@@ -32,40 +32,47 @@ def assess_run(workdir: Path, name: str) -> dict[str, Any] | None:
         name: name of the folder of the evaluation, see `dataset_record.results_dirname`.
 
     Returns:
-        The result of `assess`; None where there is none: on the run's own data, for a segmenter, and for a classifier
-        of several findings, whose result `external_findings` writes.
+        The result of `assess`, or of `external_findings.assess` for a classifier of several findings; None where there
+        is none: on the run's own data, and for a segmenter.
 
     Raises:
         RunError: there is no run in the folder.
         FileNotFoundError: there is no such evaluation.
-        ValueError: the rows are invalid.
+        ValueError: the rows or the calibration are invalid.
     """
     folder = workdir / "evaluation" / name
     origin = provenance.read(folder)
     rows = predictions_csv.read(folder / "predictions.csv")
     if origin.split in ("", name) or not rows:
         return None
-    if predictions_csv.has_findings(rows[0]):
-        own_split, own_rows = _read_own(workdir, origin)
-        external_findings.write(folder, external_findings.assess(rows, own_rows, own_split))
-        return None
-    if not predictions_csv.class_names(rows[0], predictions_csv.COUNT_PREFIX):
+    has_findings = predictions_csv.has_findings(rows[0])
+    if not has_findings and not predictions_csv.class_names(rows[0], predictions_csv.COUNT_PREFIX):
         return None
     own_split, own_rows = _read_own(workdir, origin)
-    result = assess(rows, own_rows, own_split, calibration.load(workdir, origin.step))
+    assess_rows = external_findings.assess if has_findings else assess
+    result = assess_rows(rows, own_rows, own_split, calibration.load(workdir, origin.step))
     result["dataset"] = origin.dataset
-    atomic_files.atomic_write(folder / FILE, (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
+    path = folder / (external_findings.FILE if has_findings else FILE)
+    atomic_files.atomic_write(path, (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
     return result
 
 
-def read(workdir: Path, name: str, file: str = FILE) -> dict[str, Any] | None:
-    """Return the external.json of an evaluation, or `external_findings.FILE`; None where there is none.
+def read(workdir: Path, name: str) -> dict[str, Any] | None:
+    """Return the result that `assess_run` wrote for an evaluation; None where there is none.
 
     Raises:
         DamagedFileError: the file is damaged.
+        RunError: an older version wrote the file, without what this one shows.
     """
-    path = workdir / "evaluation" / name / file
-    return json_file.read(path, f"--mode=rescore --split={name} makes it again") if path.exists() else None
+    folder = workdir / "evaluation" / name
+    path = next((folder / file for file in (FILE, external_findings.FILE) if (folder / file).exists()), None)
+    if path is None:
+        return None
+    remedy = f"--mode=rescore --split={name} makes it again"
+    result = json_file.read(path, remedy)
+    if "warnings" not in result:
+        raise run_dir.RunError(f"{path}: was written by an older cxrjax; {remedy}")
+    return result
 
 
 def assess(
@@ -139,12 +146,7 @@ def _temperatures(rows: CombinedRows, stored_calibration: Mapping[str, Any] | No
 
 def _list_warnings(result: Mapping[str, Any]) -> list[str]:
     """Return a sentence on each collection and class that is too small, and on a missing own split."""
-    warnings = []
-    if not result["own"]:
-        warnings.append(
-            f"the run's own {result['own_split']} split was not evaluated with this network, so that there is nothing "
-            f"to compare with: --mode=evaluate --split={result['own_split']} does it"
-        )
+    warnings = [] if result["own"] else [external_measure.warn_of_missing_own(result["own_split"])]
     for name, group in result["collections"].items():
         small = [f"{format_label(label)} ({n})" for label, n in group["small_classes"].items()]
         if len(small) == len(group["classes"]):

@@ -5,10 +5,10 @@ it, so that each difference has an interval from the same resamples.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import classification, confidence, operating_points, subgroups
@@ -18,6 +18,7 @@ from cxrjax.metrics.temperature import apply_temperature
 
 # Radiographs of a class, or of all others, in a collection, below which nothing is said of it; our choice.
 MIN_CASES = 10
+Group = TypeVar("Group")
 
 
 class CombinedRows(NamedTuple):
@@ -212,23 +213,48 @@ def _measure_thresholds(
     rows: CombinedRows, stored_calibration: Mapping[str, Any] | None, weights: Weights
 ) -> dict[str, Any]:
     """Return sensitivity and specificity at validation's thresholds: own, pooled, and in each collection."""
-    groups = {"own": rows.own, "pooled": rows.external, **{f"at {name}": at for name, at in rows.collections.items()}}
+    groups = name_groups(rows.own, rows.external, rows.collections)
     points = stored_calibration["operating_points"] if stored_calibration else {}
-
-    def measure(label: str, threshold: float, members: Int[np.ndarray, "rows"]) -> dict[str, Any]:
+    tree = {}
+    for label, thresholds in points.items():
         k = rows.classes.index(label)
-        positive = rows.truth[members] == k
-        return operating_points.measure_threshold(
-            positive, rows.probabilities[members, k], threshold, weights[:, members]
-        )
+        tree[label] = measure_class_thresholds(thresholds, rows.truth == k, rows.probabilities[:, k], groups, weights)
+    return tree
 
+
+def name_groups(own: Group, external: Group, collections: Mapping[str, Group]) -> dict[str, Group]:
+    """Return the groups in which validation's thresholds are measured by their names: "own", "pooled", "at NAME"."""
+    return {"own": own, "pooled": external, **{f"at {name}": group for name, group in collections.items()}}
+
+
+def measure_class_thresholds(
+    thresholds: Mapping[str, float | None],
+    positive: Bool[np.ndarray, "n"],
+    probabilities: Float[np.ndarray, "n"],
+    groups: Mapping[str, Int[np.ndarray, "rows"]],
+    weights: Weights,
+) -> dict[str, Any]:
+    """Compute sensitivity and specificity at the thresholds of one class in groups of n radiographs.
+
+    Args:
+        thresholds: {kind: threshold} of validation; None where none could be chosen.
+        positive: whether each radiograph is of the class.
+        probabilities: of the class.
+        groups: {name: positions}.
+        weights: r weightings of the radiographs.
+
+    Returns:
+        {kind: {name: result of `operating_points.measure_threshold`}}, without the kinds that have no threshold.
+    """
     return {
-        label: {
-            kind: {name: measure(label, threshold, members) for name, members in groups.items()}
-            for kind, threshold in thresholds.items()
-            if threshold is not None
+        kind: {
+            name: operating_points.measure_threshold(
+                positive[members], probabilities[members], threshold, weights[:, members]
+            )
+            for name, members in groups.items()
         }
-        for label, thresholds in points.items()
+        for kind, threshold in thresholds.items()
+        if threshold is not None
     }
 
 
@@ -251,17 +277,64 @@ def _measure_flagged(
     rows: CombinedRows, own: Mapping[str, Any], pooled: Mapping[str, Any], weights: Weights
 ) -> dict[str, Any]:
     """Return how many radiographs the detector flagged, and the share of the fall of the sensitivity that they are."""
-    flagged = rows.external[rows.is_flagged[rows.external]]
+    result = count_flagged(rows.is_flagged, rows.external, rows.collections, weights)
     others = rows.external[~rows.is_flagged[rows.external]]
-    counts = {
-        name: {"n": weights[:, members].sum(1), "out_of_distribution": weights[:, members] @ rows.is_flagged[members]}
-        for name, members in {"all": rows.external, **rows.collections}.items()
-    }
-    result: dict[str, Any] = {"flagged": counts, "without": {}, "share": {}}
-    if len(flagged) and len(others) and rows.count_labels(others).keys() == rows.count_labels(rows.external).keys():
+    labels = rows.count_labels(rows.external)
+    if 0 < len(others) < len(rows.external) and rows.count_labels(others).keys() == labels.keys():
         without = _measure_group(rows, others, weights)["sensitivity"]
-        gain = confidence.difference(without, pooled["sensitivity"])
-        fall = confidence.difference(own["sensitivity"], pooled["sensitivity"])
-        result["without"] = {"n": weights[:, others].sum(1), "sensitivity": without}
-        result["share"] = {"n": pooled["n"], "of_fall": confidence.share_above(gain, fall, 0.0)}
+        means = {"own": own["sensitivity"], "pooled": pooled["sensitivity"], "without": without}
+        result |= explain_fall("sensitivity", means, weights[:, others].sum(1), pooled["n"])
     return result
+
+
+def count_flagged(
+    is_flagged: Bool[np.ndarray, "n"],
+    external: Int[np.ndarray, "rows"],
+    collections: Mapping[str, Int[np.ndarray, "rows"]],
+    weights: Weights,
+) -> dict[str, Any]:
+    """Return how many radiographs the detector flagged, in all and in each collection.
+
+    Args:
+        is_flagged: whether each of n radiographs was.
+        external: positions of the other data set.
+        collections: positions of each of its collections.
+        weights: r weightings of the n radiographs.
+
+    Returns:
+        {"flagged": {"all" or collection: {"n", "out_of_distribution"}}, "without": {}, "share": {}}; for the last two
+        see `explain_fall`.
+    """
+    counts = {
+        name: {"n": weights[:, members].sum(1), "out_of_distribution": weights[:, members] @ is_flagged[members]}
+        for name, members in {"all": external, **collections}.items()
+    }
+    return {"flagged": counts, "without": {}, "share": {}}
+
+
+def explain_fall(
+    score: str, means: Mapping[str, Any], num_others: Num[np.ndarray, "r"], num_all: Num[np.ndarray, "r"]
+) -> dict[str, Any]:
+    """Return a score without the flagged radiographs, and the share of its fall that these are.
+
+    Args:
+        score: its name.
+        means: the score on the "own" split, over all radiographs of the other data set ("pooled"), and "without" those
+            that the detector flagged.
+        num_others: number of radiographs that were not flagged.
+        num_all: number of all radiographs of the other data set.
+    """
+    gain = confidence.difference(means["without"], means["pooled"])
+    fall = confidence.difference(means["own"], means["pooled"])
+    return {
+        "without": {"n": num_others, score: means["without"]},
+        "share": {"n": num_all, "of_fall": confidence.share_above(gain, fall, 0.0)},
+    }
+
+
+def warn_of_missing_own(own_split: str) -> str:
+    """Return a warning, without its full stop, that the own split was not evaluated with this network."""
+    return (
+        f"the run's own {own_split} split was not evaluated with this network, so that there is nothing to compare "
+        f"with: --mode=evaluate --split={own_split} does it"
+    )

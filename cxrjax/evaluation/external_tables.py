@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from cxrjax.evaluation import external_measure
 from cxrjax.evaluation.tables import describe_counts, markdown_table
-from cxrjax.runtime.formatting import MISSING, format_ci, format_label, join_words
+from cxrjax.runtime.formatting import MISSING, format_ci, format_label
 
 SCORES = {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC"}
 
@@ -18,44 +19,9 @@ def format_external(result: Mapping[str, Any]) -> str:
     tables = [result["sentence"], _collection_table(result)]
     if result["own"]:
         tables.append(_class_table(result))
-    tables += [table for table in (_threshold_table(result), describe_temperature(result)) if table]
-    if result["detector"]:
-        tables.append(describe_flagged(result))
+    tables += [table for table in (threshold_table(result), describe_temperature(result)) if table]
+    tables.append(describe_flagged(result))
     return "\n\n".join([*tables, *(f"warning: {warning}" for warning in result["warnings"])])
-
-
-def format_findings(result: Mapping[str, Any]) -> str:
-    """Format an external evaluation of several findings: its sentence, collections, and findings by collection.
-
-    Args:
-        result: result of `external_findings.assess`.
-    """
-    groups = list(result["collections"].items())
-    lines = [[name, str(group["n"]), format_ci(group["auroc"]), group["verdict"]] for name, group in groups]
-    if len(groups) > 1:
-        within = result["within"].get("within") if result["within"] else None
-        lines.append(["mean within a collection", "", format_ci(within), ""])
-        lines.append(["all pooled", str(result["pooled"]["n"]), format_ci(result["pooled"]["auroc"]), ""])
-    if own := result["own"]:
-        lines.append([f"own {result['own_split']} split", str(own["n"]), format_ci(own["auroc"]), ""])
-    tables = [markdown_table([describe_counts(result), "n", "mean AUROC", "the network"], lines)]
-    own_classes = result["own"]["classes"] if result["own"] else {}
-    lines = []
-    for name, group in groups:
-        for finding, scores in group["classes"].items():
-            own_area = own_classes.get(finding, {}).get("auroc")
-            difference = group["difference"]["classes"].get(finding, {}).get("auroc")
-            counts = f"{scores['support']} of {scores['n']}"
-            cells = [format_ci(area) for area in (scores["auroc"], own_area, difference)]
-            lines.append([name, format_label(finding), counts, *cells])
-    head = ["collection", "finding", "present", "AUROC here", f"own {result['own_split']} split", "difference"]
-    tables.append(markdown_table(head, lines))
-    small = {name: group["small"] for name, group in groups if group["small"]}
-    warnings = [
-        f"warning: {name} has too few radiographs with or without {join_words([format_label(f) for f in few])}"
-        for name, few in small.items()
-    ]
-    return "\n\n".join([result["sentence"], *tables, *warnings])
 
 
 def describe_temperature(result: Mapping[str, Any]) -> str:
@@ -71,21 +37,38 @@ def describe_temperature(result: Mapping[str, Any]) -> str:
 
 
 def describe_flagged(result: Mapping[str, Any]) -> str:
-    """Return sentences on the radiographs that the out-of-distribution detector flagged."""
+    """Return sentences on the radiographs that the out-of-distribution detector flagged.
+
+    Args:
+        result: result of `external.assess` or of `external_findings.assess`.
+    """
+    if not result["detector"]:
+        return "No out-of-distribution detector judged these radiographs."
     counts = result["detector"]["flagged"]
     overall = counts["all"]
     parts = [f"{name} {part['out_of_distribution']} of {part['n']}" for name, part in counts.items() if name != "all"]
     text = f"The out-of-distribution detector flagged {overall['out_of_distribution']} of {overall['n']} radiographs"
     text += f" ({', '.join(parts)})." if len(parts) > 1 else "."
-    without = result["detector"]["without"]
-    fall = result["difference"].get("sensitivity")
-    if not without or not fall or fall["value"] is None:
+    if not overall["out_of_distribution"] or not result["own"]:
         return text
-    before = f"{result['pooled']['sensitivity']['value']:.0%}"
-    text += f" Without them, {without['sensitivity']['value']:.0%} of each class are recognized on average"
-    text += f" instead of {before}"
+    without = result["detector"]["without"]
+    if not without:
+        return f"{text} Too few radiographs are left without them to say what the score would be."
+    return f"{text} {_describe_unflagged(result, without)}"
+
+
+def _describe_unflagged(result: Mapping[str, Any], without: Mapping[str, Any]) -> str:
+    """Return a sentence on the score without the flagged radiographs, and on the share of the fall that they are."""
     share = result["detector"]["share"]["of_fall"]
-    if fall["value"] < 0 and share["value"] is not None:
+    if "auroc" in without:
+        fall = result["difference"]["auroc"]["value"]
+        text = f"Without them, the mean AUROC is {without['auroc']['value']:.2f} "
+        text += f"instead of {result['pooled']['auroc']['value']:.2f}"
+    else:
+        fall = result["difference"].get("sensitivity", {"value": None})["value"]
+        text = f"Without them, {without['sensitivity']['value']:.0%} of each class are recognized on average "
+        text += f"instead of {result['pooled']['sensitivity']['value']:.0%}"
+    if fall is not None and fall < 0 and share["value"] is not None:
         text += f": they are {max(share['value'], 0):.0%} of the fall"
     return f"{text}."
 
@@ -147,15 +130,20 @@ def _class_table(result: Mapping[str, Any]) -> str:
     return markdown_table(head, lines)
 
 
-def _threshold_table(result: Mapping[str, Any]) -> str:
-    """Return the table of what validation's thresholds reach; "" without any."""
+def threshold_table(result: Mapping[str, Any]) -> str:
+    """Return the table of what validation's thresholds reach; "" without any.
+
+    Args:
+        result: result of `external.assess` or of `external_findings.assess`.
+    """
     lines = []
+    parts = external_measure.name_groups("", "", dict.fromkeys(result["collections"], ""))
     for name, kinds in result["operating_points"].items():
         for kind, groups in kinds.items():
             score = kind.removeprefix("at_")
-            cells = [format_ci(groups[group][score]) for group in groups]
+            cells = [format_ci(groups[part][score]) if part in groups else MISSING for part in parts]
             lines.append([format_label(name), f"{score} of {result['target']:.0%}", *cells])
     if not lines:
         return ""
-    names = [name.removeprefix("at ") for name in result["collections"]]
-    return markdown_table(["threshold of", "chosen for", f"own {result['own_split']} split", "pooled", *names], lines)
+    head = ["threshold of", "chosen for", f"own {result['own_split']} split", "pooled", *result["collections"]]
+    return markdown_table(head, lines)

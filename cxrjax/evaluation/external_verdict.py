@@ -6,7 +6,7 @@ from typing import Any
 from scipy.special import ndtri
 
 from cxrjax.metrics import intervals
-from cxrjax.runtime.formatting import join_labels, join_words
+from cxrjax.runtime.formatting import format_label, join_words
 
 HOLDS = "holds"
 FALLS = "falls"
@@ -62,7 +62,7 @@ def conclude(result: Mapping[str, Any]) -> str:
     """Return the first sentence on an external evaluation.
 
     Args:
-        result: result of `external.assess`, without its sentence.
+        result: result of `external.assess` or of `external_findings.assess`, without its sentence.
     """
     collections = result["collections"]
     names = {
@@ -74,23 +74,29 @@ def conclude(result: Mapping[str, Any]) -> str:
     return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
+def is_multi_label(result: Mapping[str, Any]) -> bool:
+    """Return whether a result is of several findings per radiograph, by `external_findings.assess`."""
+    return result.get("targets") == "multi"
+
+
 def _describe_pooled(result: Mapping[str, Any]) -> str:
     """Return a clause on a pooled AUROC that comes from differences between collections; "" if it does not."""
     pooled = result["pooled"]["auroc"]["value"]
     if len(result["collections"]) < 2 or pooled is None:
         return ""
     if not result["within"]:
+        cases = "with and without a finding" if is_multi_label(result) else "of two classes"
         return (
             f"the pooled AUROC of {pooled:.2f} may be one of collections alone, since none of them has enough "
-            "radiographs of two classes"
+            f"radiographs {cases}"
         )
     share = pooled_share(result["within"])
     if share is None:
         return ""
     extent = "mostly" if share >= MOST else "in part"
     within = result["within"]
-    labels = list(within["classes"])
-    scope = "" if len(labels) == len(result["pooled"]["classes"]) else f" (of {join_labels(labels)})"
+    labels = [format_label(label) for label in within["classes"]]
+    scope = "" if len(labels) == len(result["pooled"]["classes"]) else f" (of {list_names(labels)})"
     return (
         f"the pooled AUROC{scope} of {within['pooled']['value']:.2f} comes {extent} from differences between the "
         f"collections: within one it is {within['within']['value']:.2f}"
@@ -109,29 +115,33 @@ def _describe_verdicts(result: Mapping[str, Any], names: Mapping[str, Sequence[s
     all_hold = len(names[HOLDS]) == count > 1
     clauses = []
     if names[HOLDS]:
-        clauses.append(f"holds at {all_collections if all_hold else _list(names[HOLDS])}")
+        clauses.append(f"holds at {all_collections if all_hold else list_names(names[HOLDS])}")
     if names[FALLS]:
-        clauses.append(f"falls at {_list(names[FALLS])}")
-    text = f"the network {', and '.join(clauses)}: {_describe_sensitivity(result, names[FALLS] or names[HOLDS])}"
+        clauses.append(f"falls at {list_names(names[FALLS])}")
+    text = f"the network {', and '.join(clauses)}: {_describe_means(result, names[FALLS] or names[HOLDS])}"
     if names[UNCLEAR]:
-        text += f"; for {_list(names[UNCLEAR])} there are too few radiographs to say"
+        text += f"; for {list_names(names[UNCLEAR])} there are too few radiographs to say"
     return text
 
 
-def _describe_sensitivity(result: Mapping[str, Any], names: Sequence[str]) -> str:
-    """Return a clause on the mean sensitivity in collections, and on the own split for the same classes."""
+def _describe_means(result: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return a clause on the mean score in collections, and on the own split for the same classes or findings."""
     judged = [result["collections"][name]["judged"] for name in names]
-    here = _range([scores["here"]["value"] for scores in judged])
-    before = _range([scores["own"]["value"] for scores in judged])
-    return f"it recognizes {here} of each class there on average, and {before} on its own {result['own_split']} split"
+    spec = ".2f" if is_multi_label(result) else ".0%"
+    here = _range([scores["here"]["value"] for scores in judged], spec)
+    before = _range([scores["own"]["value"] for scores in judged], spec)
+    own = f"on its own {result['own_split']} split"
+    if is_multi_label(result):
+        return f"the mean AUROC of the findings is {here} there, and {before} {own}"
+    return f"it recognizes {here} of each class there on average, and {before} {own}"
 
 
-def _range(shares: Sequence[float]) -> str:
-    """Return shares in percent, as "51%" or "51% to 60%"."""
-    return " to ".join(dict.fromkeys(f"{share:.0%}" for share in (min(shares), max(shares))))
+def _range(values: Sequence[float], spec: str) -> str:
+    """Return the lowest and the highest value, as "51% to 60%"; one where both read the same."""
+    return " to ".join(dict.fromkeys(format(value, spec) for value in (min(values), max(values))))
 
 
-def _list(names: Sequence[str]) -> str:
+def list_names(names: Sequence[str]) -> str:
     """Return names in words; after the first `MAX_NAMES` only the number of the others."""
     if len(names) <= MAX_NAMES + 1:
         return join_words(names)

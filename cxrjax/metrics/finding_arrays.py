@@ -37,6 +37,18 @@ class FindingArrays(NamedTuple):
             probabilities=self.probabilities[rows],
         )
 
+    def select_findings(self, names: Sequence[str]) -> "FindingArrays":
+        """Return the findings of the given names alone."""
+        columns = [self.findings.index(name) for name in names]
+        return self._replace(
+            findings=tuple(names),
+            positive=self.positive[:, columns],
+            known=self.known[:, columns],
+            uncertain=self.uncertain[:, columns],
+            called=self.called[:, columns],
+            probabilities=self.probabilities[:, columns],
+        )
+
 
 def collect(rows: Sequence[Mapping]) -> FindingArrays:
     """Return the rows of `predictions_csv.read` as arrays.

@@ -138,7 +138,7 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
     evaluation_data = _dataset_info(directory)
     training_data = evaluation_data if name == split else _dataset_info_if_present(config.data.dir)
     records = history.read(workdir / history.METRICS)
-    assessed = external.read(workdir, name)
+    assessed = None if config.classifier.targets == "multi" else external.read(workdir, name)
     own_audit = forecast.read_audit(workdir, assessed) if assessed else None
     return ReportInputs(
         workdir=workdir,
