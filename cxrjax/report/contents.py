@@ -41,7 +41,12 @@ _TITLES = {
 }
 
 
-_FINDING_PAGES = {"classes": "findings.html", "certainty": "finding_certainty.html"}  # of several findings
+# Of several findings.
+_FINDING_PAGES = {
+    "external": "external_findings.html",
+    "classes": "findings.html",
+    "certainty": "finding_certainty.html",
+}
 _FINDING_TITLES = {"classes": "Findings", "certainty": "Probabilities"}
 
 

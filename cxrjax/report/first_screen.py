@@ -4,15 +4,14 @@ from typing import Any, NamedTuple
 
 from cxrjax.runtime.formatting import format_label
 
-AUROC_NOTE = "1 is perfect, 0.5 is a coin toss: the area under the ROC curve, averaged over the classes (macro AUROC)"
+_AREA = "1 is perfect, 0.5 is a coin toss: the area under the ROC curve"
+AUROC_NOTE = f"{_AREA}, averaged over the classes (macro AUROC)"
+FINDING_NOTE = f"{_AREA}, averaged over the findings (macro AUROC)"
 
 
 def class_auroc_note(label: str) -> str:
     """Return what the AUROC of one class means."""
-    return (
-        f"1 is perfect, 0.5 is a coin toss: the area under the ROC curve of {format_label(label)} against all others "
-        "(AUROC)"
-    )
+    return f"{_AREA} of {format_label(label)} against all others (AUROC)"
 
 
 class Bar(NamedTuple):

@@ -67,7 +67,7 @@ class ReportInputs(NamedTuple):
     evaluation_data: DatasetInfo
     versions: dict[str, str]  # package -> version, at the time of the report
     hardware: str
-    external: dict[str, Any] | None = None  # external.json, of another data set than that of training
+    external: dict[str, Any] | None = None  # of `external.read`, on another data set than that of training
     forecast: str = ""  # sentence of `forecast.check` on these data; "" without an audit of the own split
     audit_progress: progress.AuditProgress | None = None  # of an audit that was interrupted
 
@@ -138,7 +138,7 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
     evaluation_data = _dataset_info(directory)
     training_data = evaluation_data if name == split else _dataset_info_if_present(config.data.dir)
     records = history.read(workdir / history.METRICS)
-    assessed = None if config.classifier.targets == "multi" else external.read(workdir, name)
+    assessed = external.read(workdir, name)
     own_audit = forecast.read_audit(workdir, assessed) if assessed else None
     return ReportInputs(
         workdir=workdir,

@@ -44,7 +44,7 @@ def test_page_has_the_numbers_of_each_collection(found, assessed):
     change = group["difference"]["classes"]["covid19"]["sensitivity"]["value"]
     assert f"{change:+.2f} (" in by_class[3][3]
     thresholds = table(text, "What validation")
-    assert thresholds[0] == ["class", "chosen for", "own test split", "pooled", "ea<b>st", "north"]
+    assert thresholds[0] == ["class", "chosen for", "own test split", "all pooled", "ea<b>st", "north"]
     assert "was not audited, so that there was no forecast" in text
     assert text.count("The audit forecast a fall.") == 0
 

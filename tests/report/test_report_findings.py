@@ -2,36 +2,8 @@
 
 import re
 
-import pytest
-
-from cxrjax.config import default_config
-from cxrjax.evaluation import finding_scoring
-from cxrjax.metrics import bootstrap, confidence, prediction_arrays, subgroups
 from cxrjax.report import cases, finding_table, overview, render
-from tests.helpers.finding_rows import COUNTS, FINDINGS, draw_rows
-
-
-@pytest.fixture(scope="module")
-def rows():
-    return [{"prediction": "", **{f"probability_{name}": float("nan") for name in FINDINGS}} | row for row in _fill()]
-
-
-def _fill():
-    for row in draw_rows(2):
-        yield {f"target_{name}": float("nan") for name in FINDINGS} | {f"votes_{name}": 0 for name in FINDINGS} | row
-
-
-@pytest.fixture
-def found_findings(found, rows):
-    config = default_config()
-    config.task, config.classifier.targets, config.classifier.classes = "classify", "multi", FINDINGS
-    patients = prediction_arrays.patients(rows)
-    measure = finding_scoring.metric_fn(rows, subgroups.partition(rows), None, COUNTS)
-    tree = bootstrap.bootstrap(measure, patients, 20)
-    scores = {"targets": "multi", "n": len(rows), "patients": 60, "num_resamples": 20, "warnings": []}
-    scores |= confidence.summarize(tree, patients)
-    chance = {"macro_auroc": 0.5, "macro_average_precision": 0.4, "macro_f1": 0.4}
-    return found._replace(config=config, rows=rows, scores=scores, chance=chance, identifiability=[])
+from tests.helpers.finding_rows import FINDINGS
 
 
 def view(rows, number):
