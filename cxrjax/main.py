@@ -50,7 +50,7 @@ Import published weights into a run (safetensors, PyTorch, Keras; no code in a f
   python -m cxrjax.main --mode=import --input=MODEL --workdir=RUN
   python -m cxrjax.main --mode=export --workdir=RUN --output=FILE.safetensors
 Export a run for other programs, to a folder: the whole prediction as StableHLO, the networks as ONNX (requires
-cxrjax[onnx]), and manifest.json, which describes their inputs and outputs:
+cxrjax[onnx]), and manifest.json, which describes their inputs, outputs and thresholds:
   python -m cxrjax.main --mode=export --workdir=RUN --output=DIR
 An address is hf:OWNER/NAME/PATH@REVISION, on the Hugging Face hub, or https://…#sha256=….
 

@@ -3,7 +3,8 @@
 predict.stablehlo   for a classifier: radiographs to labels with votes and saliency maps; for a segmenter,
                     segment.stablehlo
 segmenter.onnx      a network alone; also classifier.onnx, or for an ensemble classifier_1.onnx …
-manifest.json       the inputs and outputs of each file, and the steps before and after
+manifest.json       the inputs and outputs of each file, the steps before and after, and the thresholds that decide; the
+                    ONNX files have the same sections as metadata, without those on the files
 
 The weights are in the files that use them, and all computations are in float32, whatever the precision of the run. Each
 file is read back and run on synthetic input before the folder is created, and its outputs agree with the run's
@@ -23,7 +24,7 @@ import numpy as np
 from cxrjax.export import manifest, onnx, stablehlo, verify
 from cxrjax.inference.functional import PipelineSpec
 from cxrjax.inference.loaded_run import load_variables
-from cxrjax.runs import calibration, run_dir
+from cxrjax.runs import calibration, notice, run_dir
 from cxrjax.runtime import atomic_files
 
 ONNX_PACKAGES = ("jax2onnx", "onnxruntime")  # cxrjax[onnx]
@@ -49,7 +50,8 @@ def export_model(workdir: Path, target: Path) -> list[str]:
     spec = PipelineSpec.from_config(config)
     variables = load_variables(workdir, config, spec.num_members)
     stored_calibration = calibration.load(workdir, step) if calibration.matches_step(workdir, step) else None
-    temperature = stored_calibration["temperature"] if stored_calibration else None
+    settings = manifest.describe_model(config, spec, stored_calibration, notice.load(workdir), step)
+    metadata = manifest.to_metadata(settings)
     descriptions = {}
     differences = {}
     with atomic_files.atomic_dir(target) as folder:
@@ -71,8 +73,7 @@ def export_model(workdir: Path, target: Path) -> list[str]:
         if all(importlib.util.find_spec(package) for package in ONNX_PACKAGES):
             for name, network, function in onnx.list_networks(spec, variables):
                 x = verify.synthetic_input(network)
-                save(f"{name}.onnx", onnx.convert(function, network), (x,), jax.jit(function)(x))
-        settings = manifest.describe_model(config, spec, temperature, step)
+                save(f"{name}.onnx", onnx.convert(function, network, metadata), (x,), jax.jit(function)(x))
         settings |= {"files": descriptions, "verification": verify.summary(differences)}
         (folder / "manifest.json").write_text(json.dumps(settings, indent=2) + "\n")
     return [*descriptions, "manifest.json"]

@@ -1,4 +1,7 @@
-"""Content of manifest.json, which describes exported networks to users without cxrjax: settings, inputs, steps."""
+"""Content of manifest.json, which describes exported networks to users without cxrjax: settings, inputs, steps.
+
+Each ONNX file has the same sections as metadata, so that it suffices alone.
+"""
 
 import json
 from collections.abc import Mapping
@@ -8,8 +11,10 @@ import jax
 
 import cxrjax
 from cxrjax.config import Config
+from cxrjax.export import decision
 from cxrjax.inference import inputs, strategies
 from cxrjax.inference.functional import PipelineSpec
+from cxrjax.models.spec import ModelSpec
 from cxrjax.ops import lung_masks
 
 PURPOSE = "For research, not for diagnosis."
@@ -52,8 +57,7 @@ _VOTE_ON_FINDINGS = (
     _VOTE[0],
     "each patch votes yes on each finding whose logit is above 0; the probabilities are the mean over the patches of "
     "the sigmoid",
-    "the prediction: for majority each finding for which more than half of the patches voted, or exactly half with a "
-    "probability above 0.5; for mean_probability each with a probability above 0.5",
+    "the prediction: each finding that the section decision accepts",
 )
 _THRESHOLDS = (
     "replace the probability p of each finding, the sigmoid of its logit, by p / 2t below its operating point t and by "
@@ -77,7 +81,10 @@ _SCALED = {
     "range": "enlarged by linear interpolation and scaled from 0 at its minimum to 1 at its maximum (in the modes "
     "dense and lung_bbox scaled first); a constant one is 0",
 }
-_PATCHES = ("mode", "mask_lungs", "channels", "size", "count", "bbox_margin", "min_lung_confidence", "center_crop")
+_PATCHES = (
+    *("mode", "mask_lungs", "channels", "size", "context_pixels", "count"),
+    *("bbox_margin", "min_lung_confidence", "center_crop"),
+)
 _PREDICTION_OUTPUTS = {
     "votes": "for each class, number of the patches whose most probable class it is; zeros where no lungs were found",
     "probabilities": "for each class, mean over the patches; zeros where no lungs were found",
@@ -113,19 +120,21 @@ _UNJUDGED = "the program does not check that an image is a frontal chest radiogr
 
 
 def describe_model(
-    config: Config, spec: PipelineSpec, temperature: float | Mapping[str, float] | None, step: int | None
+    config: Config, spec: PipelineSpec, stored_calibration: Mapping[str, Any] | None, notice: str, step: int | None
 ) -> dict[str, Any]:
     """Return the description of an exported run, as a JSON-serializable dictionary.
 
     Args:
         config: config of the run.
         spec: its specification.
-        temperature: temperature of its calibration, of several findings by finding; None without calibration.
+        stored_calibration: `calibration.load` of its network; None without calibration.
+        notice: sentences that accompany every prediction; "" where there are none.
         step: training step of its network.
     """
     c = json.loads(config.to_json())
     description: dict[str, Any] = {
         "purpose": PURPOSE,
+        **({"notice": notice} if notice else {}),
         "task": c["task"],
         "versions": {"cxrjax": cxrjax.__version__, "jax": jax.__version__},
         "step": step,
@@ -133,13 +142,14 @@ def describe_model(
         "image": c["image"] | {"steps": (_BORDERS[c["image"]["borders"]], *_IMAGE), "not_judged": _UNJUDGED},
     }
     if spec.segmenter is not None:
-        network = _network(c["segmenter"], c["segmenter"]["size"])
+        network = _network(c["segmenter"], spec.segmenter)
         labels = {"labels": lung_masks.STRUCTURES, "lungs": lung_masks.LUNGS}
         min_areas = {key: c["segmenter"][key] for key in ("min_component_area", "min_lung_area")}
         description["segmenter"] = network | labels | min_areas | {"steps": _LUNGS}
     if spec.classifier is None:
         return description | {"outputs": _SEGMENTATION_OUTPUTS}
     patches = {key: c["patches"][key] for key in _PATCHES}
+    temperature = stored_calibration["temperature"] if stored_calibration else None
     is_multi_label = spec.inference.targets == "multi"
     vote = _VOTE_ON_FINDINGS if is_multi_label else _VOTE
     steps = [
@@ -153,7 +163,7 @@ def describe_model(
         *([] if temperature is None else [_TEMPERED_FINDINGS if is_multi_label else _TEMPERED]),
         _MAP + _SCALED[spec.inference.scaling],
     ]
-    network = _network(c["classifier"], patches["size"])
+    network = _network(c["classifier"], spec.classifier)
     return description | {
         "classifier": network
         | {"head": c["classifier"]["head"], "classes": c["classifier"]["classes"]}
@@ -162,18 +172,24 @@ def describe_model(
         "patches": patches,
         "voting": c["voting"] | {"members": spec.num_members, "temperature": temperature},
         "steps": steps,
+        "decision": decision.describe(config, spec, stored_calibration),
         "seed": c["seed"],
         "image_ids": _IMAGE_IDS,
         "outputs": _FINDING_OUTPUTS if is_multi_label else _PREDICTION_OUTPUTS,
     }
 
 
-def _network(section: dict[str, Any], size: int) -> dict[str, Any]:
-    statistics = inputs.NORMALIZATIONS[section["normalization"]]
+def to_metadata(description: Mapping[str, Any]) -> dict[str, str]:
+    """Return the metadata of an ONNX file: each section of `describe_model` by its name, as JSON."""
+    return {section: json.dumps(content) for section, content in description.items()}
+
+
+def _network(section: dict[str, Any], network: ModelSpec) -> dict[str, Any]:
+    statistics = inputs.NORMALIZATIONS[network.normalization]
     return {
         "architecture": section["architecture"],
-        "size": size,
-        "channels": section["channels"],
+        "size": network.input_size,
+        "channels": network.in_channels,
         "mean": statistics.mean if statistics else None,
         "deviation": statistics.deviation if statistics else None,
     }

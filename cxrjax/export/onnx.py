@@ -94,11 +94,19 @@ def list_networks(
         yield f"classifier_{i + 1}", classifier, lambda x, member=member: classify(member, x)
 
 
-def convert(function: Callable[[Array], dict[str, Array]], network: ModelSpec) -> OnnxModel:
-    """Convert a function of `list_networks` for any number of images; the input is x, the outputs keep their names."""
+def convert(
+    function: Callable[[Array], dict[str, Array]], network: ModelSpec, metadata: Mapping[str, str] | None = None
+) -> OnnxModel:
+    """Convert a function of `list_networks` for any number of images; the input is x, the outputs keep their names.
+
+    Args:
+        function: the function.
+        network: its network.
+        metadata: texts that are stored in the file by name (`metadata_props` of the ModelProto).
+    """
     import jax2onnx
 
-    example = jax.ShapeDtypeStruct((1, network.patch_size, network.patch_size, network.in_channels), np.float32)
+    example = jax.ShapeDtypeStruct((1, network.input_size, network.input_size, network.in_channels), np.float32)
     names = list(jax.eval_shape(function, example))
     for package in ("jax2onnx", "onnx_ir"):  # they warn about operators and shapes that are not used here
         logging.getLogger(package).setLevel(logging.ERROR)
@@ -111,4 +119,6 @@ def convert(function: Callable[[Array], dict[str, Array]], network: ModelSpec) -
             output_names=names,
         )
     del model.graph.value_info[:]  # the shapes of some intermediate values are those before a transposition
+    for key, value in (metadata or {}).items():
+        model.metadata_props.add(key=key, value=value)
     return OnnxModel(model.SerializeToString())

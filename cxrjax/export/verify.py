@@ -29,7 +29,7 @@ def synthetic_batch(side: int) -> dict[str, np.ndarray]:
 
 def synthetic_input(network: ModelSpec) -> np.ndarray:
     """Return an input batch for a network: noise in 0..1."""
-    shape = (COUNT, network.patch_size, network.patch_size, network.in_channels)
+    shape = (COUNT, network.input_size, network.input_size, network.in_channels)
     return np.random.default_rng(0).uniform(size=shape).astype(np.float32)
 
 

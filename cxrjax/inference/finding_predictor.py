@@ -31,7 +31,8 @@ class FindingPredictor(LabelPredictor):
         if result.label == pipeline.NO_CLASS:
             return {}
         rule = self.config.voting.aggregation
-        positive = voting.find_positive(result.votes, result.probabilities, result.num_patches, rule, self._thresholds)
+        num_patches = np.asarray(result.num_patches)
+        positive = voting.find_positive(result.votes, result.probabilities, num_patches, rule, self._thresholds)
         return dict(zip(self.classes, positive.tolist(), strict=True))
 
     @property

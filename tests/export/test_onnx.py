@@ -33,3 +33,24 @@ def test_every_architecture_is_converted_convolution_by_convolution(architecture
     convolutions = [path for path in kernels if not any("transition_up" in n or "upsample" in n for n in path)]
     operators = [node.op_type for node in load_model_from_string(model.data).graph.node]
     assert operators.count("Conv") == len(convolutions)
+
+
+def test_a_classifier_with_context_reads_its_whole_input():
+    """Patches of 32 pixels with 16 on each side, which the backbone reads and the head does not."""
+    config = default_config()
+    config.task = "classify"
+    config.patches.mode = "local"
+    config.patches.size = 32
+    config.patches.context_pixels = 16
+    config.classifier.architecture = "resnet6"
+    config.classifier.classes = ("normal", "viral")
+    config.classifier.channels = 1
+    network = from_config.classifier(config)
+    variables = from_config.init(network, jax.random.key(0))
+    spec = PipelineSpec.from_config(config)._replace(segmenter=None)
+    ((_, _, function),) = onnx.list_networks(spec, {"classifier": variables})
+    model = onnx.convert(function, network)
+    assert model.describe()["inputs"]["x"]["shape"][1:] == [64, 64, 1]
+    x = np.random.default_rng(0).uniform(size=(2, 64, 64, 1)).astype(np.float32)
+    logits = network.module.apply(variables, x, train=False)
+    np.testing.assert_allclose(model.run(x)["logits"], logits, rtol=1e-4, atol=1e-5)

@@ -69,7 +69,8 @@ STRATEGY = PatchStrategy(
     embed_patches=patch_classifier.embed_patches,
     describe=describe,
     instructions=(
-        "draw count pixels of the lungs uniformly, with replacement; crop a patch of size x size around each, with the "
-        "pixel at (size / 2, size / 2) of the patch and zeros beyond the border of the image"
+        "draw count pixels of the lungs uniformly, with replacement; crop a square of the classifier's size, which is "
+        "that of the patches and context_pixels on each side, around each, with the pixel at (size / 2, size / 2) of "
+        "the square and zeros beyond the border of the image"
     ),
 )
