@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from cxrjax.io import radiograph
+from cxrjax.runtime.cores import count_cores
 from cxrjax.runtime.progress import progress_bar
+from cxrjax.runtime.read_ahead import map_ahead
 from data_prep.checks import fingerprint
 from data_prep.checks.fingerprint import Fingerprint
 from data_prep.record import PreparationError, Record, SkippedRecord, SplitPlan
@@ -48,17 +50,28 @@ class Pair(NamedTuple):
 
 
 def find_duplicates(plan: SplitPlan) -> list[Pair]:
-    """Find the near-duplicates among all readable radiographs of a plan; those without a file are ignored."""
-    files = [(split, record, record.file) for split, records in plan.items() for record in records if record.file]
+    """Find the near-duplicates among all readable radiographs of a plan; those without a file are ignored.
+
+    All cores read radiographs, each a file at a time.
+    """
+    records = [(split, record) for split, records in plan.items() for record in records if record.file]
+    threads = count_cores()
+    computed = map_ahead(_read_fingerprint, (record for _, record in records), num_threads=threads, num_ahead=threads)
     fingerprints = []
-    for split, record, file in progress_bar(files, desc="searching near-duplicates", unit="radiograph"):
-        try:
-            image = radiograph.read(file)
-        except radiograph.ImageReadError:
-            continue  # the preparation reports it
-        info = RecordInfo(record.id, record.label, split, record.patient_id)
-        fingerprints.append((info, fingerprint.compute(image)))
+    bar = progress_bar(records, desc="searching near-duplicates", unit="radiograph")
+    for (split, record), found in zip(bar, computed, strict=True):
+        if found is not None:
+            fingerprints.append((RecordInfo(record.id, record.label, split, record.patient_id), found))
     return compare(fingerprints)
+
+
+def _read_fingerprint(record: Record) -> Fingerprint | None:
+    """Return the fingerprint of a radiograph; None if it cannot be read, which the preparation reports."""
+    assert record.file is not None
+    try:
+        return fingerprint.compute(radiograph.read(record.file))
+    except radiograph.ImageReadError:
+        return None
 
 
 def warn_of_pairs_across_splits(pairs: Sequence[Pair]) -> str:
