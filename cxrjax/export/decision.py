@@ -13,8 +13,8 @@ from cxrjax.runs import calibration
 _STORED = ("split", "target", "min_confidence")  # keys of calibration.json
 _STEPS = (
     "every threshold applies to the probabilities before the temperature; a temperature changes no prediction",
-    "decided if the probability of the prediction is at least min_confidence x (1 - 1e-5), else undecided; always "
-    "undecided where min_confidence is null; neither without min_confidence, which was not chosen then",
+    "a prediction is decided if its probability is at least min_confidence x (1 - 1e-5), else undecided; where "
+    "min_confidence is null, every prediction is undecided; where it is left out, none was chosen",
 )
 _STEPS_FOR_FINDINGS = (
     _STEPS[0],
