@@ -10,11 +10,11 @@ from cxrjax.runtime.formatting import format_label, join_labels
 
 # What goes with the label, and what reaches the score, by the name of an experiment.
 WORDINGS = {
-    "source": ("with the collection", "a guess that never sees the radiograph"),
-    "view": ("with the projection", "a guess that never sees the radiograph"),
-    "resolution": ("with the size of the image", "a guess that never sees the radiograph"),
-    "file_format": ("with the file format", "a guess that never sees the radiograph"),
-    "metadata": ("with collection, projection, size and file format", "a guess that never sees the radiograph"),
+    "source": ("with the source of the radiographs (hospital or collection)", "a guess that never sees the image"),
+    "view": ("with the projection", "a guess that never sees the image"),
+    "resolution": ("with the size of the image", "a guess that never sees the image"),
+    "file_format": ("with the file format", "a guess that never sees the image"),
+    "metadata": ("with source, projection, size and file format", "a guess that never sees the image"),
     "background": ("with what lies beside the lungs", "a small network that sees no lung"),
     "lung_box": ("with the lungs' size and position", "a small network that sees a black box in place of the lungs"),
     "border": ("with the border of the image", "a small network that sees only the outer tenth of each side"),
@@ -81,10 +81,10 @@ def find(audit: Numbers) -> Finding:
 
 
 def format_reached(reached: float, score: float) -> str:
-    """Return "reaches 0.88 of 0.93", what a shortcut reaches of a network's score, or by how much it exceeds it."""
+    """Return "reaches 0.88, the network 0.93", what a shortcut reaches beside a network's score."""
     if reached > score:
         return f"reaches {reached:.2f}, more than the network, {score:.2f}"
-    return f"reaches {reached:.2f} of {score:.2f}"
+    return f"reaches {reached:.2f}, the network {score:.2f}"
 
 
 def _shortcuts(audit: Numbers) -> list[Any]:
@@ -121,8 +121,8 @@ def name_classes(hidden: Mapping[str, Numbers], classes: Mapping[str, Numbers]) 
     subject, verb = _name_labels(names)
     companion, agent = _wording(shortcut)
     reached = format_reached(shortcut["classes"][label]["auroc"]["value"], classes[label]["auroc"]["value"])
-    of_label = f" for {format_label(label)}" if len(names) > 1 else ""
-    return Finding(f"{subject} {verb} {companion}: {agent} {reached}{of_label}.", shortcut, label)
+    of_label = f" for {format_label(label)}," if len(names) > 1 else ""
+    return Finding(f"{subject} {verb} {companion}:{of_label} {agent} {reached}.", shortcut, label)
 
 
 def _name_labels(labels: Sequence[str]) -> tuple[str, str]:

@@ -105,13 +105,13 @@ def describe_undecided(inputs: ReportInputs) -> str:
     target = f"{inputs.calibration['target']:.0%}"
     undecided = decisions.count(predictions_csv.UNDECIDED)
     decided = [row for row in inputs.rows if row["decision"] == predictions_csv.DECIDED]
-    split = inputs.calibration["split"]
+    validation = f"the validation radiographs (split {inputs.calibration['split']})"
     if inputs.min_confidence is None or not np.isfinite(inputs.min_confidence):
-        reason = f"on the split {split}, at no level of confidence were {target} of the predictions correct"
+        reason = f"on {validation}, at no level of confidence were {target} of the predictions correct"
         return f"All {undecided} predictions are undecided: {reason}."
-    text = f"{undecided} of {undecided + len(decided)} predictions are undecided: their confidence is below "
-    text += f"{inputs.min_confidence:.0%}; on the split {split}, {target} of those above it were correct."
-    if decided:
-        correct = np.mean([row["prediction"] == row["label"] for row in decided])
-        text += f" Of the other {len(decided)}, {correct:.0%} are correct."
-    return text
+    threshold = f"{inputs.min_confidence:.0%}, from which {target} were correct on {validation}"
+    if not decided:
+        return f"All {undecided} predictions are undecided: their confidence is below {threshold}."
+    correct = np.mean([row["prediction"] == row["label"] for row in decided])
+    share = f"{len(decided)} of {undecided + len(decided)} predictions are decided, and {correct:.0%} of them correct"
+    return f"{share}; the others are undecided: a confidence below {threshold}."

@@ -95,12 +95,13 @@ def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overv
         sentence = f"On {n} radiographs of another data set the network reaches {score}{level}; these were not audited."
         detail = "An audit covers the data of training only: how much of this score a shortcut reaches is not known."
         return Overview(sentence, detail, tuple(bars), unit, needs_audit=False)
-    sentence = f"On {n} radiographs the network reaches {score}{level}; by the disease or by a shortcut was not tested."
+    untested = "whether it sees the disease or a shortcut was not tested"
+    sentence = f"On {n} radiographs the network reaches {score}{level}; {untested}."
     reached = source["value"]
     value = network["value"]
     if reached is not None and value is not None and _reaches_most(bars):
-        extent = finding.format_reached(reached, value)
-        sentence = f"The label goes with the collection: a guess that never sees the radiograph {extent}."
+        companion, agent = finding.WORDINGS["source"]
+        sentence = f"The label goes {companion}: {agent} {finding.format_reached(reached, value)}."
     elif baseline and (found := _find_hidden_classes(inputs.scores["all"], baseline)):
         sentence = found.sentence
         bars = _class_bars(found, inputs.scores["all"]["classes"])

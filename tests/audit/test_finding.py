@@ -51,19 +51,22 @@ HIDDEN_TWICE = HIDDEN | {"classes": HIDDEN["classes"] | {"viral": {"auroc": numb
     ("audit", "sentence", "strongest"),
     [
         (audit_of(BORDER, SOURCE, VIEW),
-         "The label goes with the collection: a guess that never sees the radiograph reaches 0.88 of 0.93.", SOURCE),
+         "The label goes with the source of the radiographs (hospital or collection): a guess that never sees "
+         "the image reaches 0.88, the network 0.93.", SOURCE),
         (audit_of(BORDER, VIEW),
          "The label goes in part with the border of the image: a small network that sees only the outer tenth of each "
-         "side reaches 0.60 of 0.93.", BORDER),
+         "side reaches 0.60, the network 0.93.", BORDER),
         (audit_of(HIDDEN, VIEW) | {"classes": CLASSES},
-         "COVID-19 goes with the collection: a guess that never sees the radiograph reaches 0.90 of 0.96.", HIDDEN),
+         "COVID-19 goes with the source of the radiographs (hospital or collection): a guess that never sees "
+         "the image reaches 0.90, the network 0.96.", HIDDEN),
         (audit_of(HIDDEN_TWICE, VIEW) | {"classes": CLASSES},
-         "Viral and COVID-19 go with the collection: a guess that never sees the radiograph reaches 0.88 of 0.92 for "
-         "viral.", HIDDEN_TWICE),
+         "Viral and COVID-19 go with the source of the radiographs (hospital or collection): for viral, a guess that "
+         "never sees the image reaches 0.88, the network 0.92.", HIDDEN_TWICE),
         (audit_of(SOURCE, HIDDEN) | {"classes": CLASSES},
-         "The label goes with the collection: a guess that never sees the radiograph reaches 0.88 of 0.93.", SOURCE),
+         "The label goes with the source of the radiographs (hospital or collection): a guess that never sees "
+         "the image reaches 0.88, the network 0.93.", SOURCE),
         (audit_of(VIEW),
-         "The one shortcut tried does not explain the score: the view alone reaches 0.52 of 0.93.", VIEW),
+         "The one shortcut tried does not explain the score: the view alone reaches 0.52, the network 0.93.", VIEW),
         (audit_of(VIEW, VAGUE),
          "Too few radiographs to say whether a shortcut is at work: the network reaches 0.93, the strongest shortcut "
          "tried, the background alone, 0.60.", VAGUE),

@@ -42,7 +42,10 @@ def test_the_audit_stands_before_every_score_and_what_is_missing_says_what_makes
     macro = found.scores["all"]["macro"] | {"auroc": AUDIT["scores"]["macro_auroc"]}
     audited = found._replace(audit=AUDIT, scores=found.scores | {"all": found.scores["all"] | {"macro": macro}})
     text = page(audited)
-    sentence = "The label goes with the collection: a guess that never sees the radiograph reaches 0.77 of 0.90."
+    sentence = (
+        "The label goes with the source of the radiographs (hospital or collection): a guess that never sees the image "
+        "reaches 0.77, the network 0.90."
+    )
     assert f"<h1>{sentence}</h1>" in text and text.index(sentence) < text.index("0.812")
     assert "cxrjax audit" not in text and "That any is seen" in text and "Most of it is the hospital." in text
     text = page(found)
@@ -110,8 +113,12 @@ def test_a_run_of_masks_has_a_report_too(found):
 def test_without_an_audit_the_first_sentence_is_what_the_source_alone_reaches(found):
     auroc = {"auroc": estimate(0.9, 0.85, 0.95), "f1": estimate(0.8, 0.7, 0.9)}
     for reached, sentence in (
-        (0.71, "The label goes with the collection: a guess that never sees the radiograph reaches 0.71 of 0.90."),
-        (0.69, "On 5 radiographs the network reaches 0.90, where chance is 0.50; by the disease or by a shortcut was"),
+        (
+            0.71,
+            "The label goes with the source of the radiographs (hospital or collection): a guess that never sees the "
+            "image reaches 0.71, the network 0.90.",
+        ),
+        (0.69, "On 5 radiographs the network reaches 0.90, where chance is 0.50; whether it sees the disease"),
     ):
         scores = found.scores | {"all": found.scores["all"] | {"macro": found.scores["all"]["macro"] | auroc}}
         source = {"auroc": estimate(reached, 0.6, 0.8), "f1": estimate(0.4, 0.3, 0.5)}
@@ -151,5 +158,7 @@ def test_predictions_below_the_threshold_are_called_undecided(found):
     rows[2]["decision"] = ""  # there is no prediction
     calibration = {"split": "val", "target": 0.9, "min_confidence": 0.5, "temperature": 1.0}
     text = page(found._replace(rows=rows, calibration=calibration, min_confidence=0.5))
-    assert "1 of 4 predictions are undecided: their confidence is below 50%" in text
-    assert "Of the other 3, 67% are correct." in text
+    assert (
+        "3 of 4 predictions are decided, and 67% of them correct; the others are undecided: a confidence below 50%, "
+        "from which 90% were correct on the validation radiographs (split val)."
+    ) in text
