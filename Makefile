@@ -37,10 +37,10 @@ recipes: $(READY) ## train every published recipe in the small, side by side: BE
 	$(BIN)/python -m cxrjax.main --config=configs/benchmark.py:segment --workdir=$(RUNS)/benchmark_segment --config.data.dir=$(DATA)/lungs
 	$(BIN)/python -m benchmarks.recipes --findings=$(DATA)/findings --lungs=$(DATA)/lungs --segmenter=$(RUNS)/benchmark_segment --out=$(RUNS)/recipes
 
-# Two at a time: the suite is mostly compiling, which keeps one core a process busy, and the smallest machine has two. A
-# file goes to one of them, so that what its tests share is made once.
+# Three at a time, of which the smallest machine runs two: a test that waits for a process, a signal or a browser leaves
+# its core to another one. A file goes to one of them, so that what its tests share is made once.
 test: $(TESTING) ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 fuzz: $(TESTING) ## mutate files until a reader fails: MINUTES=5 for each reader
 	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[test,fuzz]'
