@@ -42,7 +42,7 @@ def classify() -> ConfigDict:
     config.data.dir = "data/phantom"
     config.image.size = 256  # a quarter of the paper's
     config.segmenter.workdir = "runs/phantom_segment"
-    config.classifier.architecture = "resnet6"
+    config.classifier.architecture = "resnet6_narrow"
     config.classifier.channels = 1
     config.patches.size = 64  # a quarter of the radiograph, about as the paper's 224 of 1024
     config.patches.count_validation = 3

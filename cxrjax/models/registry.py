@@ -54,6 +54,7 @@ class BackboneEntry(NamedTuple):
 # the reimplemented projects; and our small ResNets for the phantom and the audit.
 BACKBONES = {
     "resnet6": BackboneEntry(partial(ResNet, stages=(1, 1))),
+    "resnet6_narrow": BackboneEntry(partial(ResNet, stages=(1, 1), width=24)),
     "resnet8": BackboneEntry(partial(ResNet, stages=(1, 1, 1))),
     "resnet8_narrow": BackboneEntry(partial(ResNet, stages=(1, 1, 1), width=24)),
     "resnet18": BackboneEntry(ResNet),
