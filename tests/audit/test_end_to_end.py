@@ -1,7 +1,8 @@
-"""All controls at once, on two made-up hospitals: what each must find is known.
+"""All experiments of an audit on two synthetic hospitals, where the result of each experiment is known.
 
-Both hold both classes, three to one and one to three. One marks its pictures along the lower edge; the sick have a
-bright spot in the lungs. So the source tells the label with an AUROC of 0.75, and so does the mark; the lungs tell all.
+Both hospitals have both classes, three to one and one to three. One marks its images along the lower edge; viral cases
+have a bright spot in the lungs. So the source predicts the label with an AUROC of 0.75, as does the mark; the lungs
+predict it perfectly.
 """
 
 import csv
@@ -26,7 +27,7 @@ TIMES = {"train": 8, "val": 1, "test": 5}
 
 
 def draw(folder):
-    """The pictures of the two hospitals, and their table."""
+    """Write the images and the table of the two hospitals, and return the rows of the test split."""
     rng, rows = np.random.default_rng(0), []
     lungs = np.zeros((SIZE, SIZE), np.uint8)
     for middle in (18, 46):
@@ -54,7 +55,7 @@ def draw(folder):
 
 
 class Marked:
-    """A network that looks for the mark and for nothing else."""
+    """A network whose prediction depends on the mark alone."""
 
     num_patches, requires_segmentation = 1, False
 
@@ -106,7 +107,7 @@ def audited(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_every_control_finds_what_is_there(audited):
+def test_every_experiment_scores_its_planted_signal(audited):
     result = audited[2]
     by_name = {one["name"]: one for one in result["experiments"]}
     reached = {name: one["scores"]["macro_auroc"]["value"] for name, one in by_name.items()}
@@ -128,7 +129,7 @@ def test_every_control_finds_what_is_there(audited):
 
 
 @pytest.mark.slow
-def test_the_verdict_on_them_is_right(audited):
+def test_verdict_finds_no_score_beyond_the_source(audited):
     text, claims = (audited[2]["verdict"][key] for key in ("paragraph", "cannot_support"))
     assert "With the source alone explained, nothing of the score is sure to be left for the lungs." in text
     assert "macro AUROC is 0.50 (0.37 to 0.63), which is not distinguishable from chance." in text
@@ -136,7 +137,7 @@ def test_the_verdict_on_them_is_right(audited):
 
 
 @pytest.mark.slow
-def test_it_can_be_concluded_anew_from_what_is_kept(audited, monkeypatch):
+def test_audit_repeated_from_saved_experiments_is_equal(audited, monkeypatch):
     workdir, tiny, result = audited
 
     def never(_):

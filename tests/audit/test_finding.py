@@ -1,4 +1,4 @@
-"""The main result of an audit in one sentence, and its questions with answers, of audits worked out by hand."""
+"""The main result of an audit in one sentence, and its questions with answers, for hand-made audits."""
 
 import pytest
 
@@ -79,21 +79,21 @@ HIDDEN_TWICE = HIDDEN | {"classes": HIDDEN["classes"] | {"viral": {"auroc": numb
         (audit_of(), "The network reaches 0.93, and no shortcut could be tried.", None),
     ],
 )  # fmt: skip
-def test_the_sentence_is_that_of_the_numbers(audit, sentence, strongest):
+def test_finding_has_sentence_and_strongest_shortcut_of_an_audit(audit, sentence, strongest):
     found = finding.find(audit)
     assert found.sentence == sentence
     assert (found.shortcut or {}).get("name") == (strongest or {}).get("name")
 
 
-def test_each_question_has_the_answer_of_its_numbers():
-    given = {
+def test_answers_follow_from_scores_and_shares():
+    answer_of = {
         answer.question: (answer.answer, answer.figure) for answer in answers.list_answers(audit_of(SOURCE, BORDER))
     }
-    assert given["Can the label be guessed before the image is seen?"] == (
+    assert answer_of["Can the label be guessed before the image is seen?"] == (
         "yes", "source alone: 0.88 (0.85 to 0.90), 88% (80% to 95%) of the score above chance")  # fmt: skip
-    assert given["Can it be read beside the lungs?"][0] == "in part"
-    assert given["Do the lungs' size and position give it away?"][0] == "not tried"
-    given = {a.question: a.answer for a in answers.list_answers(audit_of(VIEW, VAGUE, SHUFFLED))}
-    assert given["Can the label be guessed before the image is seen?"] == "no"
-    assert given["Can it be read beside the lungs?"] == "too few to say"
-    assert given["Does a network trained on shuffled labels do better than chance?"] == "yes"
+    assert answer_of["Can it be read beside the lungs?"][0] == "in part"
+    assert answer_of["Do the lungs' size and position give it away?"][0] == "not tried"
+    answer_of = {a.question: a.answer for a in answers.list_answers(audit_of(VIEW, VAGUE, SHUFFLED))}
+    assert answer_of["Can the label be guessed before the image is seen?"] == "no"
+    assert answer_of["Can it be read beside the lungs?"] == "too few to say"
+    assert answer_of["Does a network trained on shuffled labels do better than chance?"] == "yes"

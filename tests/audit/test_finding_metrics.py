@@ -1,4 +1,4 @@
-"""Scores of controls over several findings: by hand, beside chance, and what a mark turns."""
+"""Scores of audit experiments over several findings: by hand, relative to chance, and flip rates of a marker."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def known(rows, name):
     return [row[f"target_{name}"] for row in rows], [row[f"probability_{name}"] for row in rows]
 
 
-def test_accuracy_and_f1_by_hand():
+def test_accuracy_and_f1_of_findings_by_hand():
     rows = make([[1, 0], [0, -1], [1, 1], [0, NAN]], [[0.9, 0.6], [0.2, 0.9], [0.3, 0.8], [0.1, 0.1]])
     scores = metrics.measure_predictions(rows, NAMES, np.ones((1, 4)))
     assert scores["accuracy"].value[0] == pytest.approx((3 / 4 + 1 / 2) / 2)
@@ -40,7 +40,7 @@ def test_accuracy_and_f1_by_hand():
     assert scores["classes"]["Edema"]["support"][0] == 1
 
 
-def test_a_share_is_of_the_macro_auroc_above_chance_over_known_entries():
+def test_share_is_fraction_of_macro_auroc_above_chance_of_known_entries():
     run = draw(0, 2.0)
     control = draw(1, 1.0)
     chance = {"macro_f1": 0.3, "accuracy": 0.6, "macro_auroc": 0.5}
@@ -53,7 +53,7 @@ def test_a_share_is_of_the_macro_auroc_above_chance_over_known_entries():
     assert effusion["interval"][0] < effusion["value"] < effusion["interval"][1]
 
 
-def test_chance_is_what_a_guesser_reaches_who_saw_no_radiograph():
+def test_chance_level_equals_score_of_random_guesses_by_prevalence():
     rng = np.random.default_rng(0)
     train = (rng.random((4000, 2)) < [0.3, 0.8]).astype(float)
     test = (rng.random((4000, 2)) < [0.4, 0.6]).astype(float)
@@ -66,20 +66,20 @@ def test_chance_is_what_a_guesser_reaches_who_saw_no_radiograph():
     assert chance["accuracy"] == pytest.approx((0.6 + 0.6) / 2, abs=0.03)
 
 
-def test_metadata_is_scored_as_high_as_it_can_be():
-    """Probabilities below 0.5 call nothing; drawn by their probability, they still find some."""
+def test_baseline_f1_is_that_of_predictions_drawn_by_probability():
+    """No probability of the first finding reaches 0.5; drawn by probability, some predictions are still positive."""
     rows = make([[1, 1], [0, 1], [1, 0], [0, 0]] * 10, [[0.4, 0.5]] * 40)
     scores = metrics.measure_baseline(rows, NAMES, np.ones((1, 40)))
     assert scores["classes"]["Effusion"]["f1"].value[0] == pytest.approx(2 * 0.5 * 0.4 / 0.9)
     assert metrics.measure_predictions(rows, NAMES, np.ones((1, 40)))["classes"]["Effusion"]["f1"].value[0] == 0
 
 
-def test_sources_are_mixed_where_a_finding_is_both():
+def test_mixed_sources_have_a_finding_both_present_and_absent():
     targets = [[1, NAN], [0, NAN], [1, -1], [1, 0]]
     assert metrics.mixed_sources(make(targets, [[0.5, 0.5]] * 4, ["a", "a", "b", "b"])) == ["a"]
 
 
-def test_networks_without_a_source_are_ranked_within_it():
+def test_left_out_auroc_is_computed_within_each_source():
     """Each network ranks its own source perfectly; together, their probabilities would give 0.75."""
     targets = [[1, NAN], [0, NAN], [1, NAN], [0, NAN]]
     rows = make(targets, [[0.9, 0.5], [0.8, 0.5], [0.3, 0.5], [0.2, 0.5]], ["a", "a", "b", "b"])
@@ -87,7 +87,7 @@ def test_networks_without_a_source_are_ranked_within_it():
     assert metrics.measure_left_out(rows, NAMES, np.ones((1, 4)))["macro_auroc"].value[0] == 1
 
 
-def test_flips_are_of_radiographs_known_to_lack_the_finding():
+def test_flip_rate_counts_only_predicted_negatives_without_the_finding():
     """The 1st has the finding, the 2nd may have it, the 3rd is predicted: one of the last two is flipped."""
     targets = [[1, 0], [-1, 0], [0, 0], [0, 0], [0, 1]]
     unmarked = make(targets, [[0.1, 0.1], [0.1, 0.1], [0.9, 0.1], [0.1, 0.9], [0.2, 0.1]])
@@ -95,7 +95,7 @@ def test_flips_are_of_radiographs_known_to_lack_the_finding():
     assert markers.flip_rate(marked, unmarked, "Effusion")["value"] == 0.5
 
 
-def test_a_finding_that_every_source_has_always_or_never_cannot_be_told_from_it():
+def test_finding_constant_within_every_source_is_inseparable_from_it():
     sources = {
         "Effusion": {"a": [10, 0], "b": [0, 10]},
         "Edema": {"a": [5, 5], "b": [0, 10]},
@@ -106,7 +106,7 @@ def test_a_finding_that_every_source_has_always_or_never_cannot_be_told_from_it(
     assert "Effusion" in claims[0][0] and "Edema" not in claims[0][0] and "Hernia" not in claims[0][0]
 
 
-def test_a_source_left_out_is_judged_by_auroc():
+def test_leave_source_out_collapse_of_findings_is_decided_by_auroc():
     """Of 0.4 above chance with the source, 0.08 is left without it: less than half."""
 
     def number(value):
@@ -122,7 +122,7 @@ def test_a_source_left_out_is_judged_by_auroc():
     assert not criteria.collapses(entry, audit)
 
 
-def test_advice_counts_sources_of_findings_and_judges_none_by_labels():
+def test_advice_for_findings_counts_sources_per_finding():
     audit = {"targets": "multi", "experiments": [], "sources": {"Effusion": {"a": [10, 0], "b": [0, 10]}}}
     assert advice.conclude(audit) == {"possible": [], "impossible": []}
     alone = advice.conclude(audit | {"sources": {"Effusion": {"a": [10, 5]}}})

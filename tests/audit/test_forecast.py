@@ -1,4 +1,4 @@
-"""What an audit forecasts for other hospitals, and whether it came true."""
+"""The forecast of an audit for other hospitals, and its check against external results."""
 
 import pytest
 
@@ -44,11 +44,11 @@ NOT_FOUND = estimate(0.05, -0.1, 0.2)
         (None, {"north": "falls"}, ""),
     ],
 )
-def test_outcome_follows_from_the_shortcut_and_the_verdicts(share, verdicts, outcome):
+def test_forecast_outcome_from_shortcut_share_and_external_verdicts(share, verdicts, outcome):
     assert forecast.check(make_audit(share), make_external(**verdicts)).outcome == outcome
 
 
-def test_sentence_has_the_score_without_the_shortcut():
+def test_forecast_sentence_has_the_score_without_the_shortcut():
     sentence = forecast.check(make_audit(FOUND), make_external(north="falls", south="holds")).sentence
     assert sentence == (
         "The audit forecast a fall: the source alone reaches 0.70 of 0.90, 50% (30% to 70%) of the score above chance. "

@@ -1,4 +1,4 @@
-"""Radiographs of a source left out: those whose label or findings other sources teach."""
+"""Test radiographs of a source left out: only those whose label or findings occur in other sources."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ NAN = np.nan
 
 
 class Part(NamedTuple):
-    """What is needed of a batch."""
+    """The fields of a batch that `left_out` reads."""
 
     labels: list
     sources: list
@@ -21,7 +21,7 @@ class Part(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What is needed of an audit."""
+    """The fields of an audit's context that `left_out` reads."""
 
     probe_train: tuple
     probe_test: tuple
@@ -32,17 +32,17 @@ class Context(NamedTuple):
         return np.array(part.values, float)
 
 
-def test_labels_that_another_source_has():
+def test_left_out_rows_have_labels_of_other_sources():
     train = Part(["a", "b", "a", "c"], ["x", "x", "y", "y"])
     test = Part(["a", "b", "c", "a"], ["x", "x", "y", "z"])
     context = Context((train, None), (test, None), False, ("a", "b", "c"))
     selected = left_out.select(context, "x")
     assert selected.rows.tolist() == [0] and selected.targets is None and selected.classes == ("a", "b", "c")
-    assert left_out.select(context, "y") is None  # c is nowhere else
+    assert left_out.select(context, "y") is None  # no other source has c
 
 
-def test_findings_that_another_source_has_both_with_and_without():
-    """Elsewhere the first finding is both, the second always present, the third uncertain."""
+def test_left_out_findings_are_present_and_absent_in_other_sources():
+    """In the other source, the first finding is present and absent, the second always present, the third uncertain."""
     train = Part([""] * 4, ["x", "y", "y", "y"], [[1, 0, 1], [1, 1, -1], [0, 1, -1], [NAN, 1, NAN]])
     test = Part([""] * 3, ["x", "x", "y"], [[1, 0, 1], [-1, 1, 0], [0, 0, 0]])
     context = Context((train, None), (test, None), True, ("a", "b", "c"))

@@ -1,4 +1,4 @@
-"""Naive Bayes against counts by hand and against scikit-learn; the form of files that are made here."""
+"""Naive Bayes against hand counts and scikit-learn, and the metadata features of file formats."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from sklearn.naive_bayes import CategoricalNB
 from cxrjax.audit import metadata_baseline
 
 
-def test_one_attribute_gives_smoothed_shares():
+def test_naive_bayes_of_one_attribute_smooths_class_frequencies():
     seen = [{"source": source} for source in "aaab"]
     guesses = metadata_baseline.naive_bayes(
         seen, np.array([0, 0, 1, 1]), [{"source": s} for s in "abc"], ("source",), 2
@@ -17,7 +17,7 @@ def test_one_attribute_gives_smoothed_shares():
     np.testing.assert_allclose(guesses, [[0.6, 0.4], [1 / 3, 2 / 3], [0.5, 0.5]])
 
 
-def test_several_attributes_are_those_of_scikit_learn():
+def test_naive_bayes_of_several_attributes_equals_scikit_learn():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 200)
     table = np.stack([(labels + rng.integers(0, 2, 200)) % 4, rng.integers(0, 3, 200)], 1)
@@ -35,17 +35,17 @@ def test_several_attributes_are_those_of_scikit_learn():
         (".jpg", (40, 50), np.uint8, ("JPEG", "8", "1")),
     ],
 )
-def test_file_format(suffix, shape, dtype, form):
+def test_metadata_features_of_png_and_jpeg(suffix, shape, dtype, form):
     file = cv2.imencode(suffix, np.arange(np.prod(shape)).reshape(shape).astype(dtype))[1].tobytes()
     example = dict.fromkeys(("path", "patient_id", "source", "label", "view"), "") | {"height": 512, "width": 256}
-    told = metadata_baseline.metadata_features(example | {"image": file})
-    assert (told["format"], told["bits"], told["color"]) == form
-    assert (told["height"], told["width"]) == ("36", "32")  # four steps an octave
+    features = metadata_baseline.metadata_features(example | {"image": file})
+    assert (features["format"], features["bits"], features["color"]) == form
+    assert (features["height"], features["width"]) == ("36", "32")  # four steps an octave
 
 
-def test_dicom_form(shared):
+def test_metadata_features_of_dicom(shared):
     file = next((shared / "data" / "dicom").rglob("*.dcm")).read_bytes()
-    told = metadata_baseline.metadata_features(
+    features = metadata_baseline.metadata_features(
         {key: "" for key in metadata_baseline.ROW_FIELDS} | {"view": "", "height": 64, "width": 64, "image": file}
     )
-    assert told["format"] == "DICOM" and told["bits"].isdigit() and told["color"].startswith("MONOCHROME")
+    assert features["format"] == "DICOM" and features["bits"].isdigit() and features["color"].startswith("MONOCHROME")

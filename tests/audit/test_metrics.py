@@ -1,4 +1,4 @@
-"""Scores beside chance and the run, and what a mark turns: by hand, and against simulation."""
+"""Scores of audit experiments relative to chance and to the run, and flip rates of a marker."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def draw(count: int, skill: float, seed: int, labels: np.ndarray) -> list[dict]:
     return [row(i, CLASSES[labels[i]], CLASSES[p[i].argmax()], tuple(p[i])) for i in range(count)]
 
 
-def test_chance_is_what_a_guesser_reaches_who_saw_no_picture():
+def test_chance_level_equals_macro_f1_of_random_guesses():
     train, test = ["a"] * 6 + ["b"] * 3 + ["c"], ["a"] * 500 + ["b"] * 300 + ["c"] * 200
     chance = baselines.chance_level(train, test, CLASSES)
     rng = np.random.default_rng(0)
@@ -31,71 +31,71 @@ def test_chance_is_what_a_guesser_reaches_who_saw_no_picture():
     assert chance["accuracy"] == 0.5 and chance["macro_auroc"] == 0.5
 
 
-def test_a_share_is_of_what_is_above_chance():
+def test_share_is_fraction_of_the_score_above_chance():
     labels = np.arange(300) % 3
     run, control = draw(300, 2.0, 0, labels), draw(300, 1.0, 1, labels)
     chance = {"macro_f1": 1 / 3, "accuracy": 1 / 3, "macro_auroc": 0.5}
-    of = scores.compare(control[::-1], run, run, CLASSES, chance)
+    result = scores.compare(control[::-1], run, run, CLASSES, chance)
 
     def auroc(rows: list[dict]) -> float:
         p = [[r[f"probability_{name}"] for name in CLASSES] for r in rows]
         return roc_auc_score([r["label"] for r in rows], p, multi_class="ovr")
 
-    assert of["scores"]["macro_auroc"]["value"] == pytest.approx(auroc(control))
-    assert of["share"]["value"] == pytest.approx((auroc(control) - 0.5) / (auroc(run) - 0.5))
-    assert of["difference"]["macro_auroc"]["value"] == pytest.approx(auroc(control) - auroc(run))
-    low, high = of["share"]["interval"]
-    assert 0 < low < of["share"]["value"] < high < 1
+    assert result["scores"]["macro_auroc"]["value"] == pytest.approx(auroc(control))
+    assert result["share"]["value"] == pytest.approx((auroc(control) - 0.5) / (auroc(run) - 0.5))
+    assert result["difference"]["macro_auroc"]["value"] == pytest.approx(auroc(control) - auroc(run))
+    low, high = result["share"]["interval"]
+    assert 0 < low < result["share"]["value"] < high < 1
     share = scores.compare(run, None, run, CLASSES, chance)["share"]
     assert share["interval"] is None and scores.share_of_score(share) == pytest.approx([1, 1])
 
 
-def test_a_control_of_several_trainings_has_their_mean_and_varies_as_they_do():
+def test_repeated_trainings_give_mean_score_and_t_interval():
     labels = np.arange(300) % 3
     run = draw(300, 2.0, 0, labels)
     each = [draw(300, skill, 1 + k, labels) for k, skill in enumerate((0.2, 0.8, 1.4))]
     chance = {"macro_f1": 1 / 3, "accuracy": 1 / 3, "macro_auroc": 0.5}
     alone = [scores.compare(one, None, run, CLASSES, chance) for one in each]
-    of = scores.compare(each[0], None, run, CLASSES, chance, repeats=each[1:])
+    result = scores.compare(each[0], None, run, CLASSES, chance, repeats=each[1:])
     values = [one["scores"]["macro_auroc"]["value"] for one in alone]
-    assert of["scores"]["macro_auroc"]["value"] == pytest.approx(np.mean(values))
-    assert of["share"]["value"] == pytest.approx(np.mean([one["share"]["value"] for one in alone]))
+    assert result["scores"]["macro_auroc"]["value"] == pytest.approx(np.mean(values))
+    assert result["share"]["value"] == pytest.approx(np.mean([one["share"]["value"] for one in alone]))
     half = 4.302653 * np.std(values, ddof=1) / np.sqrt(3)  # Student's t of two degrees of freedom
-    low, high = of["scores"]["macro_auroc"]["interval"]
+    low, high = result["scores"]["macro_auroc"]["interval"]
     assert np.mean(values) - low > half
     assert high - np.mean(values) > half or high == 1
-    assert of["share"]["interval"][0] < min(one["share"]["interval"][0] for one in alone[1:])
+    assert result["share"]["interval"][0] < min(one["share"]["interval"][0] for one in alone[1:])
 
 
-def test_six_radiographs_of_random_numbers_are_no_shortcut(unchecked_types):
-    """Where an AUROC was 1 it had no interval, and was taken for certain: 6% of such sets had a shortcut."""
+def test_random_scores_of_six_radiographs_are_no_shortcut(unchecked_types):
+    """An AUROC of 1 once had no interval and counted as certain, so that 6% of such data sets had a shortcut."""
     labels, found = np.array([0, 0, 1, 1, 2, 2]), 0
     chance = {"macro_f1": 1 / 3, "accuracy": 1 / 3, "macro_auroc": 0.5}
     for seed in range(60):
         run, control = draw(6, 50.0, seed, labels), draw(6, 0.0, 1000 + seed, labels)
-        of = scores.compare(control, None, run, CLASSES, chance)
-        assert of["scores"]["macro_auroc"]["interval"]
-        found += criteria.is_found({"share": of["share"]})
+        result = scores.compare(control, None, run, CLASSES, chance)
+        assert result["scores"]["macro_auroc"]["interval"]
+        found += criteria.is_found({"share": result["share"]})
     assert found <= 2
 
 
-def test_of_a_run_at_chance_nothing_has_a_share():
+def test_share_is_none_for_a_run_at_chance():
     labels = np.arange(90) % 3
     blind = draw(90, 0.0, 0, labels)
     assert scores.compare(blind, None, blind, CLASSES, {"macro_auroc": 0.5})["share"] is None
 
 
-def test_rows_of_other_data_are_refused():
+def test_compare_refuses_rows_that_the_run_does_not_have():
     labels = np.arange(9) % 3
     rows = draw(9, 1.0, 0, labels)
     with pytest.raises(ValueError, match=r"8\.png: the run's evaluation has no row of it"):
         scores.compare(rows, None, rows[:8], CLASSES, {"macro_auroc": 0.5})
 
 
-def test_within_a_source_the_source_does_not_help():
-    """Perfect between the sources, blind within them: the whole score is high, and none of it is left."""
-    tell = {"x": (0.5, 0.5, 0.0), "y": (0.0, 0.0, 1.0)}
-    rows = [row(i, label, label, tell[source], source) for i, (source, label) in enumerate(
+def test_within_source_auroc_ignores_differences_between_sources():
+    """Predictions are perfect between sources and at chance within them."""
+    probabilities = {"x": (0.5, 0.5, 0.0), "y": (0.0, 0.0, 1.0)}
+    rows = [row(i, label, label, probabilities[source], source) for i, (source, label) in enumerate(
         [("x", "a"), ("x", "b"), ("x", "a"), ("x", "b"), ("y", "c"), ("y", "c")])]  # fmt: skip
     weights = np.ones((1, 6))
     assert scores.measure_predictions(rows, CLASSES, weights)["macro_auroc"][0] == pytest.approx((0.75 + 0.75 + 1) / 3)
@@ -103,7 +103,7 @@ def test_within_a_source_the_source_does_not_help():
     assert scores.mixed_sources(rows) == ["x"]
 
 
-def test_pairs_against_the_source_are_those_of_classes_that_have_them():
+def test_against_source_auroc_uses_pairs_of_classes_sharing_sources():
     """a and b share both sources in unequal shares; c is alone in its source, so that no pair of it is against it."""
     cells = [("x", "a", 0.5), ("y", "a", 0.3), ("x", "b", 0.4), ("y", "b", 0.1), ("z", "c", 0.0)]
     rows = [row(i, label, label, (p, 1 - p, 0.0), source) for i, (source, label, p) in enumerate(cells)]
@@ -117,32 +117,32 @@ def test_pairs_against_the_source_are_those_of_classes_that_have_them():
     assert np.isnan(against["accuracy"]).all()
 
 
-def test_flips_are_of_those_that_could_turn():
+def test_flip_rate_excludes_rows_of_or_predicted_as_the_target():
     unmarked = [row(0, "b", "b"), row(1, "b", "a"), row(2, "c", "c"), row(3, "c", "b"), row(4, "a", "b")]
     marked = [row(0, "b", "a"), row(1, "b", "a"), row(2, "c", "a"), row(3, "c", "b"), row(4, "a", "a")]
     flips = markers.flip_rate(marked, unmarked, "a")
-    assert (flips["value"], flips["n"]) == (pytest.approx(2 / 3), 3)  # the second was found so before; the last is one
+    assert (flips["value"], flips["n"]) == (pytest.approx(2 / 3), 3)  # the second was predicted a before; the last is a
 
 
-def test_what_a_network_looks_at_is_located():
-    """One that sees nothing but the brightness of a square says that it lies there."""
+def test_occlusion_peak_locates_the_only_informative_square():
+    """The network's probability is the brightness of one square."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 100, (6, 64, 64)).astype(np.uint8)
     images[:, 48:56, 8:16] = 255
     lungs = np.zeros(images.shape, bool)
     lungs[:, 48:56, 8:16] = True
 
-    def ask(pictures: np.ndarray) -> np.ndarray:
+    def predict(pictures: np.ndarray) -> np.ndarray:
         p = pictures[:, 48:56, 8:16].mean((1, 2)) / 255
         return np.stack([1 - p, p], 1)
 
-    place = markers.occlusion_peak(ask, images, lungs, 1)
+    place = markers.occlusion_peak(predict, images, lungs, 1)
     assert place["peaks"] == [[6, 1]] * 6 and place["agreement"] == place["inside_lungs"] == 1
     assert (place["row"], place["column"]) == (6.5 / 8, 1.5 / 8)
-    assert markers.occlusion_peak(ask, images[:0], lungs[:0], 1) is None
+    assert markers.occlusion_peak(predict, images[:0], lungs[:0], 1) is None
 
 
-def test_a_mark_is_hit_on_its_own_cell_or_beside_it_and_nowhere_else():
+def test_marker_hit_rate_accepts_own_and_adjacent_cells_only():
     lungs = np.zeros((3, 64, 64), bool)
     lungs[0, 8:16, 8:16] = lungs[1, 8:16, 8:16] = lungs[2, 40:48, 16:24] = True  # cells (1, 1) and (5, 2)
     aimed = markers.marker_hit_rate([[1, 1], [5, 2], [6, 3]], lungs, True)

@@ -1,4 +1,4 @@
-"""The audit of a network that predicts findings which the data set does not have, as published networks do."""
+"""The audit of a network, such as a published one, with findings that the data set does not have."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -26,7 +26,7 @@ def context(*findings):
     return made
 
 
-def test_findings_without_both_values_are_left_out(capsys):
+def test_findings_without_positive_and_negative_rows_are_left_out(capsys):
     rows = [{"Edema": 1, "Effusion": 0, "Mass": 0}, {"Edema": -1, "Effusion": 1, "Mass": 0}]
     assert context(*rows)._select_learnable() == ("Effusion",)  # Edema is positive or uncertain, Hernia unknown
     assert "data: train does not have both values of Edema, Hernia, Mass" in capsys.readouterr().err
@@ -34,7 +34,7 @@ def test_findings_without_both_values_are_left_out(capsys):
         context({"Edema": 1})._select_learnable()
 
 
-def test_rows_of_predictions_lose_the_columns_of_these(tmp_path, monkeypatch):
+def test_rows_have_no_columns_of_left_out_findings(tmp_path, monkeypatch):
     made = context({"Effusion": 1}, {"Effusion": 0})
     made.workdir, made.split, made.classes = tmp_path, "test", ("Effusion",)
     made.__dict__["records"] = ([], [{"id": 1}])
@@ -47,7 +47,7 @@ def test_rows_of_predictions_lose_the_columns_of_these(tmp_path, monkeypatch):
     assert made.rows == [{"path": "a", "votes_Effusion": 0}]
 
 
-def test_votes_are_those_of_the_remaining_outputs(monkeypatch):
+def test_predict_returns_votes_of_the_selected_outputs(monkeypatch):
     votes = np.array([[3, 1, 0, 2]])
     probabilities = np.array([[0.9, 0.2, 0.1, 0.6]])
     result = VoteResult(votes, probabilities, np.array([0]), np.ones(1), np.zeros(1), np.zeros(1), np.array([3]))

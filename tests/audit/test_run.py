@@ -1,4 +1,4 @@
-"""The audit of a run, whole and in the small: what is planted is named; a kill loses the control under way alone."""
+"""The audit of a run: planted shortcuts are found, and a killed audit resumes after its last finished experiment."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ SIZE, CLASSES = 64, tuple(recipes.load("phantom:classify").classifier.classes)
 
 
 def make_run(folder: Path, shortcut: str, skill: float = 1.5, count: int = 40) -> Path:
-    """A run as evaluation leaves it, its findings drawn with a known skill; it takes its lungs from the phantom."""
+    """Make an evaluated run whose predictions are drawn with a known skill and whose lungs are those of the phantom."""
     arguments = [
         "phantom",
         f"--out={folder / 'data'}",
@@ -60,7 +60,7 @@ def small(epochs: int, size: int = SIZE):
 
 @pytest.fixture
 def known_lungs(monkeypatch):
-    """Lungs are those of the phantom, and the run's classifier is as it was drawn."""
+    """Take lungs from the phantom's masks, and a classifier of initial weights."""
 
     def load(workdir, config):
         return {"segmenter": None, "classifier": from_config.init(from_config.classifier(config), jax.random.key(0))}
@@ -76,19 +76,21 @@ def known_lungs(monkeypatch):
     monkeypatch.setattr(lung_segmenter.LungSegmenter, "segment", find)
 
 
-def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypatch, capsys):
+def test_killed_audit_resumes_without_repeating_experiments(tmp_path, monkeypatch, capsys):
     workdir = make_run(tmp_path, "source", count=10)
-    of_facts = [control for control in experiments.EXPERIMENTS if control.model == experiments.METADATA_MODEL]
+    metadata_experiments = [
+        control for control in experiments.EXPERIMENTS if control.model == experiments.METADATA_MODEL
+    ]
     done = []
 
-    def counted(control, killed, material):
+    def counted(control, killed, audit_context):
         done.append(control.name)
         if killed:
             raise KeyboardInterrupt
-        return control.run(material)
+        return control.run(audit_context)
 
     def watched(killed):
-        return tuple(c._replace(run=partial(counted, c, c.name == killed)) for c in of_facts)
+        return tuple(c._replace(run=partial(counted, c, c.name == killed)) for c in metadata_experiments)
 
     monkeypatch.setattr(run, "EXPERIMENTS", watched("resolution"))
     with pytest.raises(KeyboardInterrupt):
@@ -134,38 +136,38 @@ def workdir(made, tmp_path):
 
 @pytest.fixture
 def done(monkeypatch):
-    """The controls that are done; of facts alone, and that within a source."""
+    """Record which experiments run, of those on metadata and those that are not saved."""
     done = []
 
-    def counted(control, material):
+    def counted(control, audit_context):
         done.append(control.name)
-        return control.run(material)
+        return control.run(audit_context)
 
     kinds = [c for c in experiments.EXPERIMENTS if c.model == experiments.METADATA_MODEL or not c.saved]
     monkeypatch.setattr(run, "EXPERIMENTS", tuple(c._replace(run=partial(counted, c)) for c in kinds))
     return done
 
 
-def test_controls_of_another_network_are_set_aside_whole(workdir, done):
+def test_experiments_of_another_checkpoint_are_moved_aside(workdir, done):
     best = workdir / "checkpoints" / "best" / "7" / "weights"
     best.parent.mkdir(parents=True)
     best.write_bytes(b"0")
     first, folder = audit(workdir, "test", small(1)), workdir / "audit" / "test"
-    kept = (folder / "audit.json").read_text()
+    saved_audit = (folder / "audit.json").read_text()
     done.clear()
     audit(workdir, "test", small(1))
     assert done == ["within_source", "with_source", "against_source"]
     done.clear()
     best.write_bytes(b"1")
     assert audit(workdir, "test", small(1)) == first
-    assert len(done) == 8 and (folder.with_name("test-before-1") / "audit.json").read_text() == kept
-    (folder / "fingerprint.json").unlink()  # as of older code
+    assert len(done) == 8 and (folder.with_name("test-before-1") / "audit.json").read_text() == saved_audit
+    (folder / "fingerprint.json").unlink()  # older versions wrote none
     audit(workdir, "test", small(1))
     assert (folder.with_name("test-before-2") / "experiments").is_dir()
 
 
-def test_rows_that_are_found_anew_count_at_once(workdir, done):
-    """Those within a source are the run's own, whose folder would else be that of the rows before."""
+def test_audit_uses_new_rows_of_a_repeated_evaluation(workdir, done):
+    """The experiment within sources scores the run's own rows, and not those of an earlier audit."""
     path = workdir / "evaluation" / "test" / "predictions.csv"
     audit(workdir, "test", small(1))
     rows = predictions_csv.read(path)
@@ -179,7 +181,7 @@ def test_rows_that_are_found_anew_count_at_once(workdir, done):
         audit(workdir, "test", small(1))
 
 
-def test_what_was_trained_on_is_refused_and_what_chose_the_network_is_known(workdir):
+def test_training_split_is_refused_and_validation_split_is_flagged(workdir):
     for split in ("train", "train+test"):
         with pytest.raises(run_dir.RunError, match="was trained on .* of the .* radiographs of train"):
             audit(workdir, split, small(1))
@@ -187,20 +189,24 @@ def test_what_was_trained_on_is_refused_and_what_chose_the_network_is_known(work
     assert not context.AuditContext(workdir, "test", small(1)).selected_on_split
 
 
-def test_radiographs_are_shrunk_as_they_are_read_and_their_lungs_are_kept(workdir, known_lungs, monkeypatch):
+def test_probe_images_are_downsampled_and_their_lungs_saved(workdir, known_lungs, monkeypatch):
     monkeypatch.setattr(batch, "CHUNK_SIZE", 7)
     settings = small(1, size=32)
-    of = context.AuditContext(workdir, "test", settings)
-    (train, lungs), whole = of.probe_train, dataset.load_split(of.run_config, "train")
+    audit_context = context.AuditContext(workdir, "test", settings)
+    (train, lungs), whole = audit_context.probe_train, dataset.load_split(audit_context.run_config, "train")
     assert len(train) > 7 and train.paths == whole.paths and train.lesions is None
     np.testing.assert_array_equal(train.images, small_network.downsample(whole.images, 32))
     np.testing.assert_array_equal(lungs, small_network.downsample_masks(whole.masks >= 2, 32))
-    assert lungs.any() and of.probe_test[0].images.shape[1:] == (32, 32) and of.test_images[1].shape[1:] == (SIZE, SIZE)
+    assert (
+        lungs.any()
+        and audit_context.probe_test[0].images.shape[1:] == (32, 32)
+        and audit_context.test_images[1].shape[1:] == (SIZE, SIZE)
+    )
     monkeypatch.setattr(lung_segmenter.LungSegmenter, "segment", None)
     np.testing.assert_array_equal(context.AuditContext(workdir, "test", settings).probe_train[1], lungs)
 
 
-def test_a_run_that_finds_nothing_is_refused(tmp_path):
+def test_audit_of_a_segmentation_run_is_refused(tmp_path):
     config = recipes.load("phantom:classify")
     config.task = "segment"
     run_dir.create_or_resume(tmp_path, freeze(config))
@@ -208,13 +214,13 @@ def test_a_run_that_finds_nothing_is_refused(tmp_path):
         audit(tmp_path, "test", small(1))
 
 
-def test_the_command_line_knows_it():
+def test_audit_is_a_mode_of_the_command_line():
     assert "audit" in main.MODES
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shortcut", ["none", "marker"])
-def test_the_verdict_is_right_on_the_phantom(tmp_path, known_lungs, monkeypatch, shortcut):
+def test_verdict_on_phantoms_with_and_without_a_marker(tmp_path, known_lungs, monkeypatch, shortcut):
     wanted = ("source", "full_image", "background", "within_source", "leave_source_out", "marker_outside",
               "shuffled_labels_1", "unaltered", "background_network")  # fmt: skip
     monkeypatch.setattr(run, "EXPERIMENTS", tuple(c for c in experiments.EXPERIMENTS if c.name in wanted))
@@ -227,9 +233,9 @@ def test_the_verdict_is_right_on_the_phantom(tmp_path, known_lungs, monkeypatch,
         and "was seen in its place, the upper left corner of the image, outside the lungs" in text
     )
     assert by_name["source"]["scores"]["macro_auroc"]["value"] == 0.5  # one source
-    told = by_name["background"]["classes"]["covid19"]["auroc"]["value"]
+    auroc = by_name["background"]["classes"]["covid19"]["auroc"]["value"]
     if shortcut == "none":
-        assert told < 0.75 and "What the background alone tells" not in text
+        assert auroc < 0.75 and "What the background alone tells" not in text
     else:
-        assert told > 0.95
+        assert auroc > 0.95
         assert "In the background alone, COVID-19 is recognized by the lower right corner of the image" in text

@@ -19,13 +19,21 @@ from data_prep.phantom_findings.findings import FINDINGS
 from data_prep.phantom_findings.source import PhantomFindings
 
 SIZE = 64
-CONTROLS = ("source", "view", "background", "within_source", "leave_source_out", "marker_inside", "shuffled_labels_1")
-CONTROLS += ("unaltered", "with_source", "against_source")
+EXPERIMENT_NAMES = (
+    "source",
+    "view",
+    "background",
+    "within_source",
+    "leave_source_out",
+    "marker_inside",
+    "shuffled_labels_1",
+)
+EXPERIMENT_NAMES += ("unaltered", "with_source", "against_source")
 
 
 @pytest.fixture
 def workdir(tmp_path, monkeypatch):
-    """A run as evaluation leaves it, its predictions drawn with a known skill; lungs are those of the phantom."""
+    """An evaluated run whose predictions are drawn with a known skill; lungs are those of the phantom."""
     draw = PhantomFindings.records
     read = PhantomFindings.read
 
@@ -67,7 +75,7 @@ def workdir(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_every_control_is_scored_by_finding_and_the_planted_source_is_found(workdir, monkeypatch):
+def test_experiments_score_each_finding_and_detect_the_planted_source(workdir, monkeypatch):
     def load(workdir, config):
         return {"segmenter": None, "classifier": from_config.init(from_config.classifier(config), jax.random.key(0))}
 
@@ -82,14 +90,14 @@ def test_every_control_is_scored_by_finding_and_the_planted_source_is_found(work
     monkeypatch.setattr(bootstrap.bootstrap, "__defaults__", (100, 0))
     monkeypatch.setattr(probe, "MIN_STEPS", 30)
     monkeypatch.setattr(experiments, "NUM_TRAININGS", 2)
-    monkeypatch.setattr(run, "EXPERIMENTS", tuple(e for e in experiments.EXPERIMENTS if e.name in CONTROLS))
+    monkeypatch.setattr(run, "EXPERIMENTS", tuple(e for e in experiments.EXPERIMENTS if e.name in EXPERIMENT_NAMES))
     config = recipes.load("audit")
     config.patches.size, config.patches.count, config.training.epochs = 32, 2, 1
     result = audit(workdir, "test", freeze(config))
     by_name = {entry["name"]: entry for entry in result["experiments"]}
-    assert set(by_name) == set(CONTROLS)
+    assert set(by_name) == set(EXPERIMENT_NAMES)
     assert all(entry["scores"] for entry in by_name.values()), [entry["note"] for entry in by_name.values()]
-    for name in set(CONTROLS) - {"within_source", "leave_source_out", "with_source", "against_source"}:
+    for name in set(EXPERIMENT_NAMES) - {"within_source", "leave_source_out", "with_source", "against_source"}:
         assert set(by_name[name]["classes"]) == set(FINDINGS)
     source = by_name["source"]["classes"]
     assert source["effusion"]["auroc"]["value"] > 0.8  # planted

@@ -1,4 +1,4 @@
-"""The verdict on made-up data of six known kinds; `benchmarks.verdicts` counts more draws."""
+"""The verdict on synthetic data of six known kinds; `benchmarks.verdicts` counts more draws."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from cxrjax.metrics import bootstrap
 
 
 @pytest.mark.parametrize("kind", verdicts.KINDS)
-def test_the_verdict_says_what_is_true_of_the_data(kind, monkeypatch, unchecked_types):
+def test_verdict_matches_the_known_truth_of_synthetic_data(kind, monkeypatch, unchecked_types):
     monkeypatch.setattr(bootstrap.bootstrap, "__defaults__", (100, 0))
     made_up = verdicts.KINDS[kind]
     right = [made_up.is_right(verdicts.conclude(made_up, np.random.default_rng(100 + seed))) for seed in range(2)]
