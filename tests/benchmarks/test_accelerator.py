@@ -1,4 +1,4 @@
-"""The program that is to be run on a card: each of its parts runs, here at tiny sizes on the CPU."""
+"""The accelerator benchmark: each of its parts runs at tiny sizes on the CPU."""
 
 import json
 import subprocess
@@ -28,25 +28,25 @@ def shallow():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What `prepare` writes."""
+    """The folder that `prepare` writes."""
     folder = tmp_path_factory.mktemp("parts")
     cases.write_radiographs(folder, packed.load_images(4, TINY), TINY)
     return folder
 
 
-def test_rows_by_hand(tmp_path):
+def test_report_table_and_ratios_by_hand(tmp_path):
     report = Report(tmp_path, {"minutes": 9})
     report.add(Row("inference", "whole", 30.0, "radiographs/s", 20.0))
     report.add(Row("training", "memory", 500.0, "MB", 1000.0, higher_is_better=False))
     report.add(Row("disk", "all of it", "skipped: 3 s are left"))
-    kept = json.loads((tmp_path / "accelerator.json").read_text())
-    assert kept["minutes"] == 9
-    assert [row["ratio"] for row in kept["rows"]] == [1.5, 2.0, None]
+    saved = json.loads((tmp_path / "accelerator.json").read_text())
+    assert saved["minutes"] == 9
+    assert [row["ratio"] for row in saved["rows"]] == [1.5, 2.0, None]
     assert report.table().splitlines()[2] == "| inference | whole | 30 | 20 | 1.50 | radiographs/s |  |"
     assert all(len(row.cells()) == len(HEAD) for row in report.rows)
 
 
-def test_a_part_that_fails_says_so(monkeypatch, tmp_path):
+def test_failed_part_is_reported_in_its_row(monkeypatch, tmp_path):
     def fail(sizes, folder):
         yield Row("machine", "first", 1.0)
         raise ValueError("no card")
@@ -56,15 +56,15 @@ def test_a_part_that_fails_says_so(monkeypatch, tmp_path):
     assert [row.value for row in rows] == [1.0, "failed: ValueError: no card"]
 
 
-def test_the_ceilings_are_kept_for_the_parts_after(tmp_path):
+def test_measured_ceilings_are_saved_for_later_parts(tmp_path):
     rows = {row.what: row.value for row in machine.run(TINY, tmp_path)}
-    kept = machine.read_ceilings(tmp_path)
-    assert rows["product of 64 x 64, bfloat16"] == kept["operations"] / 1e12 > 0
+    saved = machine.read_ceilings(tmp_path)
+    assert rows["product of 64 x 64, bfloat16"] == saved["operations"] / 1e12 > 0
     assert "jax" in rows["packages"]
 
 
 def test_logits_are_compared_with_the_reference(tmp_path, monkeypatch):
-    """Here both are the same program in float32: nothing differs; in bfloat16, little."""
+    """Both are the same program here, so that float32 has no error and bfloat16 a small one."""
     monkeypatch.setattr(cases, "CASES", {"classifier logits": cases.classifier_logits})
     monkeypatch.setattr(right, "repeat", lambda *_: iter(()))
     order = [("classifier logits", precision) for precision in ("float32", "bfloat16")]
@@ -77,7 +77,7 @@ def test_logits_are_compared_with_the_reference(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_other_cases_are_compared_with_the_reference(folder, monkeypatch):
+def test_predictions_and_segmenter_step_are_compared_with_the_reference(folder, monkeypatch):
     chosen = ["predictions", "segmenter step"]
     monkeypatch.setattr(cases, "CASES", {name: cases.CASES[name] for name in chosen})
     monkeypatch.setattr(right, "repeat", lambda *_: iter(()))
@@ -88,14 +88,14 @@ def test_the_other_cases_are_compared_with_the_reference(folder, monkeypatch):
     assert rows["Dice of lungs with the CPU's, lowest"].value == 1
 
 
-def test_a_missing_reference_is_told(tmp_path):
+def test_missing_reference_is_reported_in_its_row(tmp_path):
     (tmp_path / "reference").mkdir()
     (tmp_path / "reference" / cases.FINISHED).touch()
     (row,) = right.compare("segmenter step", "float32", {}, tmp_path)
     assert row.value.startswith("no reference")
 
 
-def test_labels_count_where_the_cpu_is_sure():
+def test_label_agreement_counts_only_confident_cpu_predictions():
     reference = {"votes": np.array([[90, 10], [52, 48], [5, 95]]), "lungs": np.ones((3, 4, 4), bool)}
     found = {"votes": np.array([[80, 20], [48, 52], [60, 40]]), "lungs": np.ones((3, 4, 4), bool)}
     labels, moved, dice = right.compare_predictions(found, reference)
@@ -109,15 +109,15 @@ def test_relative_error_by_hand():
     assert not cases.relative_error(np.array([np.nan]), np.array([1.0])) < 1
 
 
-def test_files_repeat_the_radiographs(tmp_path):
+def test_write_files_repeats_radiographs_up_to_the_file_count(tmp_path):
     assert disk.write_files(tmp_path, TINY) <= TINY.files
     files = sorted((tmp_path / "pictures").iterdir())
     assert len(files) == TINY.files
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
 
 
-def test_weights_that_come_back_are_those_that_went(tmp_path, monkeypatch):
-    """In pieces of at most so many bytes, and rounded to half precision once."""
+def test_split_weights_join_to_the_original_in_half_precision(tmp_path, monkeypatch):
+    """Each piece has at most `MAX_BYTES` bytes."""
     from safetensors.numpy import save_file
 
     rng = np.random.default_rng(0)
@@ -134,7 +134,7 @@ def test_weights_that_come_back_are_those_that_went(tmp_path, monkeypatch):
     assert all((joined[name] == state[name].astype(np.float16)).all() for name in state)
 
 
-def test_everything_that_is_packed_is_pinned():
+def test_packed_packages_are_pinned_and_commands_are_short():
     from benchmarks.accelerator.pack import COMMANDS, MISSING, SETUP
 
     pins = read_pins(ROOT / "constraints.txt")
@@ -143,8 +143,8 @@ def test_everything_that_is_packed_is_pinned():
 
 
 @pytest.mark.slow
-def test_the_other_parts_run(folder, tmp_path, monkeypatch):
-    # The process on the CPU knows nothing of the shallow segmenter.
+def test_remaining_parts_run_without_failed_rows(folder, tmp_path, monkeypatch):
+    # The CPU's process does not have the patched, shallow segmenter.
     monkeypatch.setattr(learned, "_compare_with_cpu", lambda *_: iter(()))
     for name, run in (("inference", inference.run), ("disk", disk.run), ("right", right.run)):
         rows = list(run(TINY, folder))
@@ -157,7 +157,7 @@ def test_the_other_parts_run(folder, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_program_runs_and_writes_its_table(tmp_path):
+def test_benchmark_program_writes_json_and_markdown(tmp_path):
     command = [sys.executable, "-m", "benchmarks.accelerator", "--sizes=tiny", "--parts=machine,disk"]
     subprocess.run([*command, f"--out={tmp_path}", "--minutes=0.5"], cwd=ROOT, check=True)
     rows = json.loads((tmp_path / "accelerator.json").read_text())["rows"]

@@ -1,4 +1,4 @@
-"""What XLA is handed for a GPU and a TPU, read as text: no such device is needed for that."""
+"""StableHLO programs lowered for a GPU and a TPU, checked as text without such a device."""
 
 import re
 from functools import partial
@@ -57,8 +57,8 @@ def lower(program, *arguments):
         return export.export(program, platforms=PLATFORMS)(*arguments).mlir_module()
 
 
-def diagnose(mode):
-    """`pipeline.diagnose` of a batch, and what it is called with."""
+def prediction_program(mode):
+    """Return the jitted `pipeline.predict` of a batch and its arguments."""
     config = make_small(default_config())
     config.task = "classify"
     config.patches.mode = mode
@@ -79,7 +79,7 @@ def diagnose(mode):
 
 
 def training_step(task):
-    """The step of a training, and what it is called with."""
+    """Return the step of a training and its arguments."""
     config = make_small(recipes.load(f"oh2020:{task}"))
     split = synthetic.draw_split(BATCH, SIDE)
     config = freeze(config)
@@ -100,8 +100,8 @@ def training_step(task):
 
 
 PROGRAMS = {
-    "diagnose, local": partial(diagnose, "local"),
-    "diagnose, dense": partial(diagnose, "dense"),
+    "diagnose, local": partial(prediction_program, "local"),
+    "diagnose, dense": partial(prediction_program, "dense"),
     "step, segment": partial(training_step, "segment"),
     "step, classify": partial(training_step, "classify"),
 }
@@ -114,28 +114,28 @@ def lowered():
     return {name: lower(program, *arguments) for name, (program, arguments) in made.items()}
 
 
-def each(pattern, lowered):
-    """(program, groups) of every match of a pattern in all texts; one match at least in each text."""
+def iter_matches(pattern, lowered):
+    """Yield (program, groups) of every match of a pattern; every text has at least one match."""
     for name, text in lowered.items():
         found = re.findall(pattern, text)
         assert found, name
         yield from ((name, match) for match in found)
 
 
-def test_convolutions_are_of_bfloat16(lowered):
+def test_convolutions_use_bfloat16(lowered):
     pattern = r"stablehlo\.convolution.* : \(tensor<[^>]*x(\w+)>, tensor<[^>]*x(\w+)>\)"
-    assert {types for _, types in each(pattern, lowered)} == {("bf16", "bf16")}
+    assert {types for _, types in iter_matches(pattern, lowered)} == {("bf16", "bf16")}
 
 
-def test_products_of_float32_are_exact(lowered):
-    """Where pixels lie, resampled levels, logits, maps: by default they would be rounded to TF32 or bfloat16."""
+def test_float32_matrix_products_use_highest_precision(lowered):
+    """Coordinates, resampled levels, logits and maps would by default be rounded to TF32 or bfloat16."""
     for name, text in lowered.items():
         for line in re.findall(r"stablehlo\.dot_general.*", text):
             if re.search(r": \(tensor<[^>]*f32>, ", line) and ", contracting_dims = [] x []" not in line:
                 assert "[HIGHEST, HIGHEST]" in line, (name, line)
 
 
-def test_nothing_calls_back_into_python(lowered):
+def test_programs_have_no_python_callbacks(lowered):
     for name, text in lowered.items():
         calls = set(re.findall(r"stablehlo\.custom_call @(\w+)", text))
         assert not {call for call in calls if "callback" in call.lower()}, name
@@ -143,7 +143,7 @@ def test_nothing_calls_back_into_python(lowered):
 
 
 def test_no_feature_map_is_transposed(lowered):
-    """Of what has the batch's or the patches' axis and spatial ones nothing is moved but inputs of a few channels."""
+    """Of arrays with a batch or patch axis and spatial axes, only inputs of a few channels may be transposed."""
     few, smallest = 4, 4
     pattern = r"stablehlo\.transpose %\w+, dims = \[([\d, ]+)\] : \(tensor<((?:\d+x)+)\w+>\)"
     for name, text in lowered.items():
@@ -153,16 +153,16 @@ def test_no_feature_map_is_transposed(lowered):
             assert not is_feature_map or sides[0] not in (BATCH, BATCH * 3), (name, dims, shape)
 
 
-def test_the_patches_of_a_batch_are_one_batch(lowered):
-    """Two chunks of three of the six patches of each of four radiographs: twelve at once, and no loop over these."""
+def test_patches_of_all_radiographs_form_one_batch(lowered):
+    """Six patches of each of four radiographs run as two chunks of twelve, without a loop over radiographs."""
     text = lowered["diagnose, local"]
     assert re.search(r"stablehlo\.convolution.*-> tensor<12x\d+x\d+x64xbf16>", text)
     assert not re.search(r"stablehlo\.convolution.*-> tensor<3x\d+x\d+x64xbf16>", text)
     assert re.search(r"stablehlo\.convolution.*-> tensor<4x\d+x\d+x128xbf16>", lowered["diagnose, dense"])
 
 
-def test_training_adds_up_nothing_by_atomic_sums(lowered):
-    """Of scatters there is the one of the labels' gradient [B, K], and none of feature maps."""
+def test_training_step_scatters_no_feature_map(lowered):
+    """A scatter is an atomic sum on a GPU; the only one is that of the labels' gradient [B, K]."""
     assert "stablehlo.scatter" not in lowered["step, segment"]
     pattern = r"stablehlo\.scatter.*?\}\) : \(tensor<([\dx]+)x\w+>"
     shapes = set(re.findall(pattern, lowered["step, classify"], re.S))
@@ -170,7 +170,7 @@ def test_training_adds_up_nothing_by_atomic_sums(lowered):
 
 
 @pytest.mark.parametrize(("side", "size", "stride", "padding", "channels"), [(32, 7, 2, 3, 1), (15, 3, 2, 1, 3)])
-def test_blocks_of_pixels_give_the_same_convolution(side, size, stride, padding, channels):
+def test_conv_blocks_equals_conv_xla_and_its_gradient(side, size, stride, padding, channels):
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(2, side, side + 1, channels)), jnp.float32)
     kernel = jnp.asarray(rng.normal(size=(size, size, channels, 5)), jnp.float32)
@@ -180,7 +180,7 @@ def test_blocks_of_pixels_give_the_same_convolution(side, size, stride, padding,
     np.testing.assert_allclose(other(plain)[0], gradient(plain)[0], rtol=1e-4, atol=1e-2)
 
 
-def lay_out_tiny(mode):
+def make_tiny_inputs(mode):
     """A small classifier in float32, its settings, and three radiographs with lungs."""
     config = make_small(default_config())
     config.task, config.precision, config.patches.mode = "classify", "float32", mode
@@ -197,9 +197,9 @@ def lay_out_tiny(mode):
 
 
 @pytest.mark.parametrize("mode", ["local", "dense", "global"])
-def test_an_accelerator_finds_what_a_cpu_finds(mode):
-    """The forms of an accelerator, run here, together and in groups: all but the order of sums is the same."""
-    classifier, variables, radiographs, settings = lay_out_tiny(mode)
+def test_accelerator_and_cpu_programs_predict_alike(mode):
+    """Run the accelerator's program on the CPU, all at once and in groups: only the order of sums differs."""
+    classifier, variables, radiographs, settings = make_tiny_inputs(mode)
 
     @partial(jax.jit, static_argnums=0)
     def run(together):
@@ -226,22 +226,22 @@ def test_an_accelerator_finds_what_a_cpu_finds(mode):
         (1, ["run 0", "run 2", "fetch 0", "run 4", "fetch 2", "fetch 4"]),
     ],
 )
-def test_an_accelerator_is_handed_the_next_batch_before_results_are_fetched(ahead, order):
-    said = []
+def test_next_batch_is_dispatched_before_results_are_fetched(ahead, order):
+    events = []
 
     def run(images, checksums):
         first = int(images[0])
-        said.append(f"run {first}")
-        return lambda: said.append(f"fetch {first}") or first
+        events.append(f"run {first}")
+        return lambda: events.append(f"fetch {first}") or first
 
     runner = BatchRunner(lambda _: run)
     runner._max_pending = ahead
     assert list(runner._iter_batches(np.arange(5), np.arange(5), 2)) == [(2, 0), (2, 2), (1, 4)]
-    assert said == order
+    assert events == order
 
 
-def test_a_step_waits_for_the_one_before_the_last(monkeypatch):
-    """What is waited for is no part of the state, which the next step is given and which is gone then."""
+def test_training_step_waits_for_the_second_last_step(monkeypatch):
+    """The awaited array is not part of the state, whose arrays the next step deletes."""
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     waited = []
     monkeypatch.setattr(jax, "block_until_ready", waited.append)

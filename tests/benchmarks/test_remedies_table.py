@@ -1,4 +1,4 @@
-"""The table of the benchmark of remedies, by results made by hand, and the settings that it trains with."""
+"""The table of the remedies benchmark for hand-made results, and the settings of its trainings."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def cell(
     }  # fmt: skip
 
 
-def test_what_is_regained_is_a_share_of_what_the_shortcut_took():
+def test_regained_share_is_relative_to_the_loss_by_the_shortcut():
     results = [
         cell("none", 0.9, 0.9, strength=0.5),
         cell("none", 0.98, 0.7, against=0.2),
@@ -60,7 +60,7 @@ def test_a_refused_training_is_listed_with_its_reason():
     assert "reaches – on the broken split" in report
 
 
-def test_every_training_of_the_benchmark_has_valid_settings_and_its_reference(monkeypatch):
+def test_every_benchmark_training_has_valid_settings_and_a_reference(monkeypatch):
     monkeypatch.setattr(remedies, "_train_segmenter", lambda out: out / "segmenter")
     cells = list(remedies.list_cells(quick=False))
     assert len({cell.name for cell in cells if cell.strength != 0.5}) == 3 * 3 * 4 * len(remedies.REMEDIES)
@@ -71,7 +71,7 @@ def test_every_training_of_the_benchmark_has_valid_settings_and_its_reference(mo
         freeze(remedies._config(remedies.Cell("marker", 0.95, remedy, 0), Path("data"), Path("out")))
 
 
-def test_radiographs_of_a_source_left_out_are_counted_by_the_names_of_their_classes():
+def test_left_out_radiographs_are_counted_by_class_name():
     labels = ["normal", "covid19", "covid19", "viral", "covid19"]
     predicted = np.array([1, 0, 1, 0, -1], np.int32)  # -1: no lungs were found
     counts = remedies_real.count_recognized(labels, predicted, ("covid19", "normal"), {"normal", "covid19", "viral"})

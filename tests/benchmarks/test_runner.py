@@ -1,4 +1,4 @@
-"""The programs that measure speed: that the sums are right, and that the peers do the same work."""
+"""The speed benchmark: its arithmetic, and that the compared programs do the same work."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ from cxrjax.ops import lung_masks, patches
 
 
 class Scripted:
-    """A competitor whose turns take what the script says."""
+    """A competitor whose stages take scripted numbers of seconds."""
 
     def __init__(self, name, order, facts, **script):
         self.name, self.stages, self.facts, self.first = name, list(script), facts, {}
@@ -32,7 +32,7 @@ class Scripted:
         return seconds
 
 
-def test_first_turns_are_not_counted_and_the_order_changes():
+def test_interleave_drops_first_runs_and_alternates_the_order():
     order = []
     ours = Scripted(OURS, order, {}, whole=[9, 1, 2, 3])
     peer = Scripted("peer", order, {}, whole=[9, 4, 4, 4], more=[7, 5, 6, 5])
@@ -41,7 +41,7 @@ def test_first_turns_are_not_counted_and_the_order_changes():
     assert order[:8] == [OURS, "peer"] * 2 + ["peer", OURS] + [OURS, "peer"]
 
 
-def test_ratio_and_share_of_the_ceiling_by_hand(tmp_path, capsys, monkeypatch):
+def test_report_ratio_and_roofline_fraction_by_hand(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(roofline, "measure_bandwidth", lambda: 10e9)
     product = {roofline.PRODUCT: {OURS: [4.0, 2.0], "peer": [1.0, 3.0]}}  # the quickest product: one second
     operations = {"operations": {"whole": roofline.PRODUCT_OPERATIONS / 2}}
@@ -49,28 +49,28 @@ def test_ratio_and_share_of_the_ceiling_by_hand(tmp_path, capsys, monkeypatch):
     seconds = {"whole": {OURS: [1.0, 2.0, 30.0], "peer": [3.0, 3.0, 3.0]}} | product
     results.print_report("How long?", both, seconds, tmp_path / "it.json")
     assert "| whole | 2e+03 | 3e+03 | 1.50 | 25% |" in capsys.readouterr().out
-    kept = json.loads((tmp_path / "it.json").read_text())
-    assert kept["stages"][0]["median"] == {OURS: 2, "peer": 3}
-    assert kept["stages"][0]["peer_over_ours"] == {"peer": 1.5}
-    assert kept["stages"][0]["roofline_fraction"] == 0.25
-    assert kept["machine"]["operations_per_second"] == roofline.PRODUCT_OPERATIONS
-    assert kept["competitors"]["peer"]["peak_megabytes"] == 64
+    saved = json.loads((tmp_path / "it.json").read_text())
+    assert saved["stages"][0]["median"] == {OURS: 2, "peer": 3}
+    assert saved["stages"][0]["peer_over_ours"] == {"peer": 1.5}
+    assert saved["stages"][0]["roofline_fraction"] == 0.25
+    assert saved["machine"]["operations_per_second"] == roofline.PRODUCT_OPERATIONS
+    assert saved["competitors"]["peer"]["peak_megabytes"] == 64
 
 
-def test_a_competitor_that_stops_leaves_its_last_words():
+def test_error_of_a_stopped_competitor_has_its_last_output():
     with pytest.raises(ChildProcessError, match="peer: stopped; its last output: .*no_such_competitor"):
         Competitor("peer", sys.executable, "no_such_competitor", "votes", {})
 
 
 @pytest.mark.parametrize("name", ["JPCNN082", "JPCLN001"])
-def test_peers_prepare_a_radiograph_as_we_do(shared, name):
+def test_peer_preparation_equals_cxrjax_standardize(shared, name):
     path = shared / "data" / "jsrt" / "images" / f"{name}.png"
     ours = preprocessing.standardize(radiograph.read(path), size=512, gamma=preparation.GAMMA, borders="bottom")
     theirs = preparation.standardise(preparation.read(str(path)), 512)
     np.testing.assert_array_equal(theirs, ours)
 
 
-def test_peers_clean_and_crop_as_we_do():
+def test_peer_mask_cleaning_and_crops_equal_cxrjax():
     rng = np.random.default_rng(0)
     blobs = np.asarray(jax.image.resize(rng.random((9, 9)), (96, 96), "cubic")) > 0.55
     blobs[48, 48] = ~blobs[48, 48]
@@ -82,7 +82,7 @@ def test_peers_clean_and_crop_as_we_do():
     np.testing.assert_array_equal(preparation.crop(picture, centres, 32), patches.extract_patches(picture, centres, 32))
 
 
-def test_the_synthetic_segmenter_takes_dark_for_lung():
+def test_synthetic_segmenter_marks_dark_pixels_as_lung():
     module = registry.create("fc_densenet29", len(lung_masks.STRUCTURES), blocks=(2, 1), bottleneck=1, growth=4, stem=8)
     segmenter = spec.ModelSpec(module, 32, 1)
     levels = np.random.default_rng(0).random((1, 32, 32, 1), np.float32)

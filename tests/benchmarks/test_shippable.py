@@ -1,4 +1,4 @@
-"""Weights that are shipped are trained on radiographs whose license allows it."""
+"""Bundled weights are trained on radiographs whose license allows derivatives."""
 
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from benchmarks import shippable
     ("", False),
     (" ", False),
 ])  # fmt: skip
-def test_a_license_without_derivatives_or_none_is_not_used(license_name, allowed):
+def test_license_must_be_known_and_allow_derivatives(license_name, allowed):
     assert shippable.allows_derivatives(license_name) is allowed
 
 
-def test_only_training_and_validation_are_filtered():
+def test_license_filter_applies_to_train_and_val_only():
     def row(dataset, name, split):
         return {"dataset": dataset, "path": f"images/{name}", "mask": f"masks/{name}", "split": split}
 
