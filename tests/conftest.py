@@ -41,8 +41,8 @@ if jax.__version_info__ < (0, 11):
 
 PHANTOM_SIZE = 96  # pixels, side of the images of `phantom_runs`
 
-# Files that take longest, begun first, so that of several workers none is left with one of them at the end. Of those
-# that need `phantom_runs`, the second is begun when the first has made them.
+# The slowest files run first, so that no worker is left with one of them at the end. Of those that need `phantom_runs`,
+# the second starts when the first has made them.
 LONGEST = (
     "test_end_to_end.py", "test_trainer.py", "test_public_api.py", "test_multihost.py", "test_export.py",
     "test_saliency.py", "test_parity.py", "test_loader.py", "test_without_lungs.py", "test_pipeline.py",
@@ -52,10 +52,10 @@ LONGEST = (
 def pytest_configure(config):
     """Let workers share a cache of programs and keep the order of files.
 
-    A worker compiles by itself what it finds half written by another one in the cache.
+    A worker that finds a program half written by another one in the cache compiles it itself.
     """
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache entry")
-    config.option.loadscopereorder = False  # of pytest-xdist, which would begin with the files of most tests
+    config.option.loadscopereorder = False  # of pytest-xdist, which would start with the files of most tests
 
 
 def pytest_collection_modifyitems(items):
@@ -89,7 +89,7 @@ def make_once(session_folder):
             fcntl.flock(lock, fcntl.LOCK_EX)
             lock.seek(0)
             if not lock.read():
-                shutil.rmtree(folder, ignore_errors=True)  # what another worker began and could not end
+                shutil.rmtree(folder, ignore_errors=True)  # left unfinished by another worker
                 folder.mkdir()
                 make(folder)
                 lock.write("made")
@@ -100,7 +100,7 @@ def make_once(session_folder):
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_compilation(session_folder):
-    """Compile with little effort, and each program once per session: most programs of tests run briefly, and once.
+    """Compile with little effort and once per session, since most programs of tests run briefly and once.
 
     Processes that a test starts compile with as little effort, by the variable, and store no program, least of all in
     the user's cache. How exact a program is does not depend on it.
@@ -114,7 +114,7 @@ def quick_compilation(session_folder):
 
 @pytest.fixture(scope="session", autouse=True)
 def one_blas_thread():
-    """Multiply matrices of NumPy and SciPy by one thread: those of several workers would wait for each other's cores.
+    """Use one thread for matrix products of NumPy and SciPy, since threads of several workers compete for cores.
 
     Processes that a test starts do so too, by the variable.
     """
@@ -133,7 +133,7 @@ def rare_collections():
 
 @pytest.fixture
 def unchecked_types():
-    """Check no types, for simulations of many draws of what other tests call with checks."""
+    """Disable type checks, for simulations of many draws with functions that other tests call with checks."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
@@ -141,7 +141,7 @@ def unchecked_types():
 
 @pytest.fixture(scope="session")
 def apply():
-    """What a module gives outside of training, as one program: without, each operator is compiled by itself."""
+    """Apply a module in inference mode as one jitted program; otherwise, each operator would be compiled by itself."""
     return jax.jit(lambda module, variables, x: module.apply(variables, x, train=False), static_argnums=0)
 
 
@@ -155,7 +155,7 @@ def shallow_segmenter():
 
 @pytest.fixture(scope="module")
 def small_segmenter():
-    """`fc_densenet29` of a few layers: what is tested does not depend on its depth, but the time to compile it does."""
+    """Replace `fc_densenet29` by one of a few layers, which compiles faster; no test result depends on its depth."""
     with shallow_segmenter():
         yield
 
@@ -204,6 +204,6 @@ def make_phantom_runs(folder: Path) -> None:
 def phantom_runs(make_once) -> Path:
     """A folder with prepared phantoms (data/phantom), a segmenter's run (segment) and a classifier's run (classify).
 
-    Who loads the runs needs `small_segmenter` too. Tests leave the folder as it is.
+    Tests that load the runs need `small_segmenter` too. Tests do not change the folder.
     """
     return make_once("phantom_runs", make_phantom_runs)

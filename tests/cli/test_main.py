@@ -1,4 +1,4 @@
-"""The command line: a mistake is one sentence and exit status 2 or 1."""
+"""The command line: an error is one sentence with exit status 2 or 1."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def run(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "arguments, status, said",
+    "arguments, status, message",
     [
         ((CONFIG,), 2, "--mode=train needs --workdir"),
         (("--workdir=x",), 2, "--mode=train needs --config"),
@@ -121,10 +121,10 @@ def run(tmp_path_factory):
         (("--model=lungs", *PREDICT, "--input=docs", "--reject_ood"), 1, "cxrjax: lungs: has no OOD detector"),
     ],
 )
-def test_a_mistake_is_one_sentence(run, arguments, status, said):
+def test_command_line_error_is_one_sentence_with_exit_status(run, arguments, status, message):
     result = run(*arguments)
     assert result.returncode == status
-    assert said in result.stderr and len(result.stderr.strip().splitlines()) == 1
+    assert message in result.stderr and len(result.stderr.strip().splitlines()) == 1
     assert not (ROOT / "x").exists()
 
 
@@ -142,26 +142,26 @@ def test_a_mistake_is_one_sentence(run, arguments, status, said):
         ("--workdir=x", CONFIG, "--config.data.dir=no/data"),
     ],
 )
-def test_a_mistake_is_found_before_jax_is_imported(arguments):
+def test_command_line_errors_are_found_before_jax_is_imported(arguments):
     command = [sys.executable, "-X", "importtime", "-m", "cxrjax.main", *arguments]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if "|" in line}
     assert "absl.flags" in imported and not imported & {"jax", "flax", "tensorflow_datasets", "matplotlib"}
 
 
-def test_missing_data_is_named(run, tmp_path):
+def test_missing_data_set_is_named(run, tmp_path):
     result = run(f"--workdir={tmp_path}/run", CONFIG, f"--config.data.dir={tmp_path}/none")
     assert result.returncode == 1
     assert result.stderr.strip().splitlines()[-1].startswith(f"cxrjax: {tmp_path}/none: there is no prepared data set")
 
 
-def test_an_unnamed_data_set_is_asked_for(run, tmp_path):
+def test_empty_data_dir_is_an_error(run, tmp_path):
     result = run(f"--workdir={tmp_path}/run", "--config=configs/oh2020.py:segment")
     assert result.returncode == 1 and "config.data.dir is empty" in result.stderr
 
 
 @pytest.mark.parametrize(
-    "asked, variables, folder",
+    "flag, variables, folder",
     [
         (None, {"XDG_CACHE_HOME": "/xdg", "JAX_COMPILATION_CACHE_DIR": "/jax"}, "/jax"),
         (None, {"XDG_CACHE_HOME": "/xdg"}, "/xdg/cxrjax"),
@@ -172,39 +172,39 @@ def test_an_unnamed_data_set_is_asked_for(run, tmp_path):
         (None, {"JAX_COMPILATION_CACHE_DIR": "~/jax"}, "/home/me/jax"),
     ],
 )
-def test_compiled_programs_are_kept_where_the_flag_says_else_the_environment(asked, variables, folder, monkeypatch):
+def test_compilation_cache_dir_is_flag_then_environment_then_default(flag, variables, folder, monkeypatch):
     for name in ("XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"HOME": "/home/me", **variables}.items():
         monkeypatch.setenv(name, value)
-    assert compilation_cache.cache_dir(asked) == folder
+    assert compilation_cache.cache_dir(flag) == folder
 
 
-def test_a_program_is_kept_where_it_is_asked_and_only_there(tmp_path, monkeypatch):
-    def compile_anew():
+def test_programs_are_cached_only_in_the_enabled_folder(tmp_path, monkeypatch):
+    def compile_program():
         jax.jit(lambda x: x * 2 + 1).lower(1.0).compile()
 
     monkeypatch.setattr(
         compilation_cache, "_trace_cache", None
-    )  # to be set back, for other tests put other networks in a program
+    )  # restored at the end, since other tests compile other networks
     before = jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     try:
         compilation_cache.enable_compilation_cache(str(tmp_path / "here" / "kept"))
-        compile_anew()
-        traced = tmp_path / "here" / "kept" / "traced"  # nothing in it: what is traced by JAX alone is not kept
+        compile_program()
+        traced = tmp_path / "here" / "kept" / "traced"  # empty: what JAX alone traces is not stored
         (entry,) = (path for path in traced.parent.rglob("*") if path != traced)
         assert cx.enable_compilation_cache("") is None
         assert cx.enable_compilation_cache() is None  # as `load` calls it
         entry.unlink()
-        compile_anew()
+        compile_program()
         assert [*traced.parent.rglob("*")] == [traced] and jax.config.jax_compilation_cache_dir is None
     finally:
         compilation_cache.enable_compilation_cache(before[0])
         jax.config.update("jax_persistent_cache_min_compile_time_secs", before[1])
 
 
-def test_a_folder_that_cannot_be_written_is_a_warning_and_the_work_goes_on(run, tmp_path):
+def test_unwritable_cache_folder_is_only_a_warning(run, tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")
@@ -217,23 +217,23 @@ def test_a_folder_that_cannot_be_written_is_a_warning_and_the_work_goes_on(run, 
 
 
 @pytest.fixture
-def predicted(monkeypatch, tmp_path):
-    """Print what a prediction of made-up rows ends with: the exit status."""
+def finish_prediction(monkeypatch, tmp_path):
+    """Return a function that ends a prediction of the given rows and returns its exit status."""
 
-    def ask(rows, skipped_files=(), num_processes=None, process_id=None):
-        passed = [files.SkippedFile(tmp_path / "in" / name, *rest) for name, *rest in skipped_files]
-        monkeypatch.setattr(predict_files, "predict", lambda *_, **__: predict_files.Result(rows, passed))
+    def run_prediction(rows, skipped_files=(), num_processes=None, process_id=None):
+        skipped = [files.SkippedFile(tmp_path / "in" / name, *rest) for name, *rest in skipped_files]
+        monkeypatch.setattr(predict_files, "predict", lambda *_, **__: predict_files.Result(rows, skipped))
         request = commands.Request(tmp_path, input=str(tmp_path / "in"), output="out")
         return commands.predict_radiographs(request._replace(num_processes=num_processes, process_id=process_id))
 
-    return ask
+    return run_prediction
 
 
-def test_a_prediction_ends_with_what_was_done_and_what_was_not(predicted, capsys):
+def test_prediction_prints_summary_and_returns_exit_status(finish_prediction, capsys):
     fine = {"path": "a.png", "status": "ok", "reason": ""}
-    assert predicted([fine]) == 0
+    assert finish_prediction([fine]) == 0
     assert capsys.readouterr() == ("1 radiograph processed; rows and files are in out\n", "")
-    assert predicted([fine, fine | {"status": "refused", "reason": "x"}, fine]) == 0
+    assert finish_prediction([fine, fine | {"status": "refused", "reason": "x"}, fine]) == 0
     assert capsys.readouterr() == (
         "2 radiographs processed; rows and files are in out\n1 refused, the reasons are in out/predictions.csv\n",
         "refused: a.png: x\n",
@@ -241,30 +241,30 @@ def test_a_prediction_ends_with_what_was_done_and_what_was_not(predicted, capsys
     torn = {"path": "b\n\x1b[31m\udce9.png", "status": "unreadable", "reason": "empty file"}
     undrawn = {"path": "c.png", "status": "failed", "reason": "its figure cannot be drawn: file too large"}
     for row in (torn, undrawn):
-        assert predicted([row]) == 3
+        assert finish_prediction([row]) == 3
     assert capsys.readouterr().err.splitlines() == [
         "unreadable: b\\n\\x1b[31m\\xe9.png: empty file",
         "failed: c.png: its figure cannot be drawn: file too large",
     ]
 
 
-def test_what_is_passed_over_is_listed_at_the_end(predicted, capsys):
+def test_skipped_files_are_listed_after_the_prediction(finish_prediction, capsys):
     fine = {"path": "a.png", "status": "ok", "reason": ""}
     notes = [(f"{i:02}.txt", "not an image") for i in range(22)]
-    assert predicted([fine], [*notes, (".git", files.HIDDEN)]) == 0
+    assert finish_prediction([fine], [*notes, (".git", files.HIDDEN)]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "skipped: 00.txt: not an image" and len(lines) == 22
     assert lines[20:] == [
         "also skipped: 2 files and 1 hidden name",
         "all skipped files are listed in out/skipped_files.csv",
     ]
-    assert predicted([fine], [("locked", "a folder that cannot be opened: permission denied", True)]) == 3
+    assert finish_prediction([fine], [("locked", "a folder that cannot be opened: permission denied", True)]) == 3
     capsys.readouterr()
-    assert predicted([fine], notes, num_processes=2, process_id=1) == 0  # the first process lists them
+    assert finish_prediction([fine], notes, num_processes=2, process_id=1) == 0  # the first process lists them
     assert not capsys.readouterr().err
 
 
-def test_an_error_of_the_system_names_the_file(tmp_path):
+def test_os_error_message_names_the_file(tmp_path):
     (tmp_path / "file").write_text("")
     for problem in (lambda: (tmp_path / "file" / "x").mkdir(), lambda: (tmp_path / "none").read_text()):
         with pytest.raises(OSError) as raised:
@@ -277,7 +277,7 @@ def test_an_error_of_the_system_names_the_file(tmp_path):
     ("redirection", "status"),
     [("2>&-", 1), (">&-", 1), (">&- 2>&-", 1), ("2>&1 | true; exit ${PIPESTATUS[0]}", 1)],
 )
-def test_a_stream_that_is_closed_or_not_read_changes_no_exit_status(tmp_path, redirection, status):
+def test_closed_output_streams_do_not_change_the_exit_status(tmp_path, redirection, status):
     command = (
         f"{sys.executable} -m cxrjax.main --workdir=no/such/run --mode=rescore --compilation_cache_dir= {redirection}"
     )
@@ -285,7 +285,7 @@ def test_a_stream_that_is_closed_or_not_read_changes_no_exit_status(tmp_path, re
     assert result.returncode == status and "Traceback" not in result.stderr + result.stdout
 
 
-def test_help_shows_the_commands():
+def test_help_shows_modes_and_intended_use():
     command = [sys.executable, "-m", "cxrjax.main", "--help"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert all(
@@ -293,7 +293,7 @@ def test_help_shows_the_commands():
     )
 
 
-def test_a_folder_begun_otherwise_is_named_and_no_other_run_is_advised(tmp_path):
+def test_audit_folder_with_other_settings_is_named(tmp_path):
     """An audit's folder lies inside its run: no other --workdir would help."""
     config = default_config()
     config.task = "segment"
@@ -303,14 +303,14 @@ def test_a_folder_begun_otherwise_is_named_and_no_other_run_is_advised(tmp_path)
         run_dir.create_or_resume(tmp_path / "audit", freeze(config))
 
 
-def test_dicom_without_its_package_is_one_sentence(monkeypatch, tmp_path):
+def test_missing_highdicom_error_has_the_install_command(monkeypatch, tmp_path):
     monkeypatch.setattr(commands, "find_spec", lambda name: None if name == "highdicom" else object())
     request = commands.Request(Path("run"), input=str(tmp_path / "in"), output=str(tmp_path / "out"), save=["dicom"])
     with pytest.raises(ValueError, match=r"--save=dicom needs highdicom: pip install 'cxrjax\[dicom\]'"):
         commands.check_prediction(request)
 
 
-def test_serving_without_its_packages_is_one_sentence(monkeypatch):
+def test_missing_uvicorn_error_has_the_install_command(monkeypatch):
     monkeypatch.setattr(commands, "find_spec", lambda name: None if name == "uvicorn" else object())
     with pytest.raises(ValueError, match=r"--mode=serve needs uvicorn: pip install 'cxrjax\[serve\]'"):
         commands.check_serve_packages(commands.Request(Path("run")))

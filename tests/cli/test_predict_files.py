@@ -1,4 +1,4 @@
-"""What prediction leaves behind; the network is a stand-in."""
+"""The files that a prediction of a folder writes; the network is a stand-in."""
 
 import csv
 import errno
@@ -33,7 +33,7 @@ HELPER = SimpleNamespace(**runpy.run_path(str(PREDICTOR)))
 
 
 class StandIn(HELPER.StandIn):
-    """Finds nothing but lungs, until it is to be killed."""
+    """Returns empty lung masks, and raises KeyboardInterrupt after `until` images."""
 
     until = 99
 
@@ -58,13 +58,13 @@ def pictures(tmp_path, monkeypatch):
     return tmp_path / "in"
 
 
-def test_nothing_is_refused_without_a_gate(pictures, tmp_path):
+def test_reject_ood_without_a_detector_is_an_error(pictures, tmp_path):
     with pytest.raises(run_dir.RunError, match="run: has no OOD detector for --reject_ood; --mode=fit_ood fits one"):
         predict_files.predict(tmp_path / "run", pictures, tmp_path / "out", reject_ood=True)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_prediction_that_is_killed_leaves_no_table_that_looks_whole(pictures, tmp_path, monkeypatch):
+def test_killed_prediction_leaves_a_partial_table_and_resumes(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(predict_files, "CHUNK_SIZE", 1)
     monkeypatch.setattr(StandIn, "until", 1)
     with pytest.raises(KeyboardInterrupt):
@@ -74,7 +74,7 @@ def test_a_prediction_that_is_killed_leaves_no_table_that_looks_whole(pictures, 
     assert not (tmp_path / "out" / "predictions.csv").exists()
     with pytest.raises(ValueError, match=r"predictions.partial: was started with calibrated=False, .* True"):
         predict_files.predict(tmp_path / "run", pictures, tmp_path / "out", calibrated=True)
-    monkeypatch.setattr(StandIn, "until", 1)  # the other one is left
+    monkeypatch.setattr(StandIn, "until", 1)  # one radiograph is left
     predict_files.predict(tmp_path / "run", pictures, tmp_path / "out")
     assert len(predictions_csv.read(tmp_path / "out" / "predictions.csv")) == 2
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
@@ -82,7 +82,7 @@ def test_a_prediction_that_is_killed_leaves_no_table_that_looks_whole(pictures, 
     }  # fmt: skip
 
 
-def test_a_radiograph_that_is_no_longer_read_keeps_no_picture(pictures, tmp_path):
+def test_figures_of_now_unreadable_radiographs_are_removed(pictures, tmp_path):
     predict_files.predict(tmp_path / "run", pictures, tmp_path / "out")
     assert (tmp_path / "out" / "a.png.figure.png").exists()
     (pictures / "a.png").write_bytes((pictures / "a.png").read_bytes()[:60])
@@ -92,7 +92,7 @@ def test_a_radiograph_that_is_no_longer_read_keeps_no_picture(pictures, tmp_path
     assert not list((tmp_path / "out").glob("*.png"))
 
 
-def test_an_inverted_radiograph_is_refused_inverted_or_taken_as_it_is(pictures, tmp_path):
+def test_if_inverted_refuses_inverts_or_ignores_inverted_gray_levels(pictures, tmp_path):
     pixels = draw("normal", np.random.default_rng(0)).pixels
     cv2.imwrite(str(pictures / "a.png"), pixels)
     cv2.imwrite(str(pictures / "b.png"), pixels.max() - pixels)
@@ -116,7 +116,7 @@ def test_an_inverted_radiograph_is_refused_inverted_or_taken_as_it_is(pictures, 
         model.predict(pixels.max() - pixels)
 
 
-def test_what_a_header_says_of_view_and_modality_is_in_the_row(pictures, tmp_path):
+def test_view_and_modality_of_the_dicom_header_are_in_the_row(pictures, tmp_path):
     def write(name, **elements):
         pixels = np.arange(6400, dtype=np.uint16).reshape(80, 80) % 4096
         dataset = pydicom.Dataset()
@@ -149,29 +149,29 @@ def test_what_a_header_says_of_view_and_modality_is_in_the_row(pictures, tmp_pat
     assert not (tmp_path / "out" / "d_side.dcm.png").exists()
 
 
-def begin(source, output, process, processes, seconds):
-    """A real process, which takes so long for each radiograph."""
+def start_process(source, output, process, processes, seconds):
+    """Start a process that takes `seconds` for each radiograph."""
     options = [str(x) for x in (source.parent / "run", source, output, process, processes, seconds)]
     environment = os.environ | {"PYTHONPATH": str(PREDICTOR.parents[2])}
     return subprocess.Popen([sys.executable, str(PREDICTOR), *options], env=environment)
 
 
-def test_processes_share_a_folder_and_one_that_is_killed_goes_on(pictures, tmp_path, monkeypatch):
-    """SIGKILL after the first portion; then given again beside the other: every row once, as of one process."""
+def test_killed_process_of_two_resumes_without_repeating_rows(pictures, tmp_path, monkeypatch):
+    """SIGKILL after the first chunk, then both processes again: the table equals that of a single process."""
     rng = np.random.default_rng(0)
     for k in range(11):
         cv2.imwrite(str(pictures / f"{k}.png"), rng.integers(0, 20 * (k + 1), (40, 40)).astype(np.uint8))
     (pictures / "9.png").write_bytes(b"torn")
     out, whole = tmp_path / "out", tmp_path / "whole"
-    killed = begin(pictures, out, 0, 2, seconds=0.5)
+    killed = start_process(pictures, out, 0, 2, seconds=0.5)
     while killed.poll() is None and not list(out.glob("predictions.partial/*.csv")):
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
-    (kept,) = out.glob("predictions.partial/*.csv")
-    first = {row["path"] for row in predictions_csv.read(kept)}
+    (partial_table,) = out.glob("predictions.partial/*.csv")
+    first = {row["path"] for row in predictions_csv.read(partial_table)}
     drawn = {path: (out / f"{path}.figure.png").stat().st_mtime_ns for path in first}
-    both = [begin(pictures, out, i, 2, seconds=0) for i in (0, 1)]
+    both = [start_process(pictures, out, i, 2, seconds=0) for i in (0, 1)]
     assert [process.wait() for process in both] == [0, 0]
     monkeypatch.setattr(cx, "load", HELPER.load)
     predict_files.predict(tmp_path / "run", pictures, whole)
@@ -179,7 +179,7 @@ def test_processes_share_a_folder_and_one_that_is_killed_goes_on(pictures, tmp_p
     rows = [row["path"] for row in predictions_csv.read(out / "predictions.csv")]
     assert rows == sorted(path.name for path in pictures.iterdir()) and len(rows) == 13
     assert not (out / "predictions.partial").exists()
-    assert drawn == {path: (out / f"{path}.figure.png").stat().st_mtime_ns for path in first}  # not examined again
+    assert drawn == {path: (out / f"{path}.figure.png").stat().st_mtime_ns for path in first}  # not predicted again
 
 
 def predict_again(pictures, tmp_path, name="out"):
@@ -194,7 +194,7 @@ def contents(folder):
     "output",
     ["in", "in/out", "in/../in/out", "link", "link/out", "in/.out", ".", "in/linked/out", "in/empty", "bare/out"],
 )
-def test_an_output_that_overlaps_the_input_is_refused(pictures, tmp_path, monkeypatch, output):
+def test_output_that_overlaps_the_input_is_refused(pictures, tmp_path, monkeypatch, output):
     monkeypatch.setattr(cx, "load", None)  # the networks are not loaded
     (tmp_path / "link").symlink_to(pictures)
     (tmp_path / "elsewhere").mkdir()
@@ -211,7 +211,7 @@ def test_an_output_that_overlaps_the_input_is_refused(pictures, tmp_path, monkey
     assert contents(tmp_path) == before
 
 
-def test_the_folder_of_a_single_file_is_no_output_but_one_in_it_is(pictures, tmp_path):
+def test_output_must_be_below_the_folder_of_a_single_input_file(pictures, tmp_path):
     for output in (pictures, tmp_path, pictures / "a.png"):
         with pytest.raises(ValueError, match=r"name another"):
             predict_files.predict(tmp_path / "run", pictures / "a.png", output)
@@ -219,8 +219,10 @@ def test_the_folder_of_a_single_file_is_no_output_but_one_in_it_is(pictures, tmp
     assert (pictures / "out" / "a.png.figure.png").read_bytes() == b"drawn"
 
 
-def test_pictures_of_an_earlier_prediction_are_no_radiographs(pictures, tmp_path):
-    plotting.encode_figure = lambda *_, **__: cv2.imencode(".png", np.eye(64, dtype=np.uint8))[1].tobytes()  # put back
+def test_files_of_an_earlier_prediction_are_skipped_as_input(pictures, tmp_path):
+    plotting.encode_figure = lambda *_, **__: cv2.imencode(".png", np.eye(64, dtype=np.uint8))[
+        1
+    ].tobytes()  # restored by the fixture
     predict_again(pictures, tmp_path)
     shutil.copytree(tmp_path / "out", pictures / "earlier")
     cv2.imwrite(str(pictures / "earlier" / "b.png.figure.png"), np.eye(80, dtype=np.uint8))  # changed: the user's
@@ -232,20 +234,20 @@ def test_pictures_of_an_earlier_prediction_are_no_radiographs(pictures, tmp_path
         predict_files.predict(tmp_path / "run", tmp_path / "out", tmp_path / "third")
 
 
-def test_a_process_without_a_file_leaves_nothing(pictures, tmp_path):
+def test_process_without_input_files_leaves_no_partial_folder(pictures, tmp_path):
     for process in range(3):
         predict_files.predict(tmp_path / "run", pictures, tmp_path / "out", process_id=process, num_processes=3)
     assert (tmp_path / "out" / "predictions.csv").exists()
     assert not (tmp_path / "out" / "predictions.partial").exists()
 
 
-def test_an_output_that_is_a_link_in_a_circle_is_named(pictures, tmp_path):
+def test_output_that_links_to_itself_is_refused(pictures, tmp_path):
     (tmp_path / "out").symlink_to("out")
     with pytest.raises(ValueError, match="out: is not a folder"):
         predict_again(pictures, tmp_path)
 
 
-def test_files_of_the_user_in_the_output_stay_and_every_radiograph_has_its_picture(pictures, tmp_path):
+def test_figures_do_not_overwrite_user_files_in_the_output(pictures, tmp_path):
     out = tmp_path / "out"
     (out / "sub").mkdir(parents=True)
     (pictures / "sub").mkdir()
@@ -267,7 +269,7 @@ def test_files_of_the_user_in_the_output_stay_and_every_radiograph_has_its_pictu
     ]  # fmt: skip
 
 
-def test_a_folder_of_the_output_that_is_a_link_or_a_file_is_not_written_to(pictures, tmp_path):
+def test_figures_are_not_written_through_links_in_the_output(pictures, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     for name in ("s", "t"):
@@ -284,9 +286,7 @@ def test_a_folder_of_the_output_that_is_a_link_or_a_file_is_not_written_to(pictu
 @pytest.mark.parametrize(
     "name", ["predictions.csv", "skipped_files.csv", "predictions_files.json", "predictions.partial"]
 )
-def test_a_file_of_the_user_in_the_way_of_a_table_is_named_before_anything_is_done(
-    pictures, tmp_path, monkeypatch, name
-):
+def test_user_file_with_the_name_of_a_table_is_refused_before_prediction(pictures, tmp_path, monkeypatch, name):
     monkeypatch.setattr(cx, "load", None)
     out = tmp_path / "out"
     out.mkdir()
@@ -296,7 +296,7 @@ def test_a_file_of_the_user_in_the_way_of_a_table_is_named_before_anything_is_do
     assert contents(out) == {name: b"mine"}
 
 
-def test_a_folder_of_parts_that_is_not_ours_is_named_and_stays(pictures, tmp_path, monkeypatch):
+def test_user_folder_named_predictions_partial_is_refused_and_unchanged(pictures, tmp_path, monkeypatch):
     partial = tmp_path / "out" / "predictions.partial"
     partial.mkdir(parents=True)
     (partial / "a.csv").write_bytes(b"mine")
@@ -315,9 +315,9 @@ def test_a_folder_of_parts_that_is_not_ours_is_named_and_stays(pictures, tmp_pat
     assert len(predictions_csv.read(tmp_path / "out" / "predictions.csv")) == 2
 
 
-def test_a_table_that_the_user_changed_is_not_replaced(pictures, tmp_path):
+def test_table_changed_by_the_user_is_not_replaced(pictures, tmp_path):
     predict_again(pictures, tmp_path)
-    predict_again(pictures, tmp_path)  # its own are
+    predict_again(pictures, tmp_path)  # its own table is replaced
     table = tmp_path / "out" / "predictions.csv"
     table.write_bytes(table.read_bytes() + b"\n")
     before = contents(tmp_path / "out")
@@ -326,7 +326,7 @@ def test_a_table_that_the_user_changed_is_not_replaced(pictures, tmp_path):
     assert contents(tmp_path / "out") == before
 
 
-def test_a_prediction_that_an_older_version_began_is_named(pictures, tmp_path):
+def test_unfinished_prediction_of_an_older_version_is_refused(pictures, tmp_path):
     partial = tmp_path / "out" / "predictions.partial"
     partial.mkdir(parents=True)
     (partial / "request.json").write_text(json.dumps({"run": "r", "input": "i"}))
@@ -334,8 +334,8 @@ def test_a_prediction_that_an_older_version_began_is_named(pictures, tmp_path):
         predict_again(pictures, tmp_path)
 
 
-def test_every_name_has_a_row_and_a_picture_of_its_own(pictures, tmp_path):
-    """Names that are not UTF-8, the longest there are, those of folders beside, and those of our own files."""
+def test_unusual_file_names_have_unique_rows_and_figures(pictures, tmp_path):
+    """Names that are not UTF-8, of maximum length, of sibling folders, and of the prediction's own files."""
     data = (pictures / "a.png").read_bytes()
     long = ["x" * 251 + ".png", "x" * 250 + "y.png", "肺" * 83 + ".png"]
     raw = [b"R\xf6ntgen.png", b"\xff.png", *map(os.fsencode, long), b"line\nbreak.png", b"\x1b[31m.png", b"A.png"]
@@ -362,7 +362,7 @@ def test_every_name_has_a_row_and_a_picture_of_its_own(pictures, tmp_path):
 
 @pytest.mark.parametrize("error", [MemoryError(), TypeError("'DOE^JOHN'"), RecursionError(), cv2.error("DOE^JOHN")])
 @pytest.mark.parametrize("stage", ["read", "standardise", "draw"])
-def test_one_odd_file_never_stops_the_others(pictures, tmp_path, monkeypatch, stage, error):
+def test_error_in_one_file_does_not_stop_the_others(pictures, tmp_path, monkeypatch, stage, error):
     module, name = {
         "read": (radiograph, "read"),
         "standardise": (preprocessing, "standardize"),
@@ -389,14 +389,14 @@ def test_one_odd_file_never_stops_the_others(pictures, tmp_path, monkeypatch, st
         if isinstance(error, MemoryError)
         else f"an unexpected error ({type(error).__name__})"
     )
-    assert ("lung_confidence" in odd) == (stage == "draw")  # a finding stays
+    assert ("lung_confidence" in odd) == (stage == "draw")  # the prediction stays in the row
     assert [row["status"] for row in predictions_csv.read(tmp_path / "out" / "predictions.csv")] == [
         odd["status"],
         "ok",
     ]
 
 
-def test_a_full_disk_stops_the_prediction_and_the_same_call_goes_on(pictures, tmp_path, monkeypatch):
+def test_prediction_stopped_by_a_full_disk_resumes(pictures, tmp_path, monkeypatch):
     def fill(*arguments):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[0]))
 
@@ -407,7 +407,7 @@ def test_a_full_disk_stops_the_prediction_and_the_same_call_goes_on(pictures, tm
     assert [row["status"] for row in predict_again(pictures, tmp_path)] == ["ok", "ok"]
 
 
-def test_a_file_that_vanishes_or_changes_after_it_was_listed_gets_a_row(pictures, tmp_path, monkeypatch):
+def test_file_removed_or_changed_after_listing_has_a_row(pictures, tmp_path, monkeypatch):
     shutil.copy(pictures / "a.png", pictures / "c.png")
 
     def load(*_, **__):
@@ -422,7 +422,7 @@ def test_a_file_that_vanishes_or_changes_after_it_was_listed_gets_a_row(pictures
     assert [row.get("reason") for row in rows[:2]] == ["no such file or folder", "a named pipe, not a file"]
 
 
-def test_what_is_passed_over_is_in_a_table(pictures, tmp_path):
+def test_skipped_files_are_written_to_skipped_files_csv(pictures, tmp_path):
     (pictures / "=notes.txt").write_text("x")
     (pictures / "c.gif").write_text("x")
     result = predict_files.predict(tmp_path / "run", pictures, tmp_path / "out")
@@ -437,7 +437,7 @@ def test_what_is_passed_over_is_in_a_table(pictures, tmp_path):
     assert not (tmp_path / "out" / "skipped_files.csv").exists()
 
 
-def test_an_output_that_cannot_be_written_is_named(pictures, tmp_path, monkeypatch):
+def test_unwritable_output_is_refused(pictures, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("x")
     for output in ("file", "file/below"):
         with pytest.raises(ValueError, match=r"file: is not a folder, so nothing can be written to"):
@@ -447,7 +447,7 @@ def test_an_output_that_cannot_be_written_is_named(pictures, tmp_path, monkeypat
         predict_again(pictures, tmp_path)
 
 
-def test_rows_of_a_portion_that_is_interrupted_stay(pictures, tmp_path, monkeypatch):
+def test_rows_of_an_interrupted_chunk_are_saved(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(StandIn, "until", 1)
     with pytest.raises(KeyboardInterrupt):
         predict_again(pictures, tmp_path)

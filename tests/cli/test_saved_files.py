@@ -1,4 +1,4 @@
-"""Masks and maps that are saved lie over the pixels of the file; the network is a stand-in that sees marks."""
+"""Saved masks and maps are aligned with the pixels of the file; the network is a stand-in that detects marks."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ KINDS = ("figure", "mask", "map", "overlay", "json", "embedding")
 
 
 class StandIn(HELPER.StandIn):
-    """Takes pixels by their gray level for a structure, and the gray level for the saliency."""
+    """Labels structures by their gray level, and returns the gray level as saliency."""
 
     def predict(self, images, batch_size):
         for image in images:
@@ -64,7 +64,7 @@ def marked(tmp_path, monkeypatch):
     return tmp_path / "in"
 
 
-def test_marks_in_a_file_are_found_again_in_the_mask_and_in_the_map(marked, tmp_path):
+def test_saved_masks_and_maps_are_aligned_with_the_input_file(marked, tmp_path):
     out = tmp_path / "out"
     rows = predict_files.predict(tmp_path / "run", marked, out, save=KINDS).rows
     for row in rows:
@@ -89,7 +89,7 @@ def test_marks_in_a_file_are_found_again_in_the_mask_and_in_the_map(marked, tmp_
     assert "left_lung_area_mm2" not in png and dicom["left_lung_area_mm2"] == pytest.approx(9 * 0.5 * 0.2)
 
 
-def test_every_file_is_named_in_the_table_recorded_and_replaced(marked, tmp_path):
+def test_saved_files_are_listed_in_the_table_and_replaced_on_rerun(marked, tmp_path):
     out = tmp_path / "out"
     predict_files.predict(tmp_path / "run", marked, out, save=KINDS)
     names = {
@@ -114,7 +114,7 @@ def test_every_file_is_named_in_the_table_recorded_and_replaced(marked, tmp_path
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-def test_a_file_of_the_user_stays_and_one_without_a_prediction_keeps_none(marked, tmp_path):
+def test_user_files_stay_and_files_without_prediction_are_removed(marked, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "a.png.mask.png").write_bytes(b"mine")
@@ -127,7 +127,7 @@ def test_a_file_of_the_user_stays_and_one_without_a_prediction_keeps_none(marked
     assert not list(out.glob("a.png.mask-2.png")) and not list(out.glob("a.png.*.json"))
 
 
-def test_nothing_is_saved_if_nothing_is_named_and_unknown_kinds_are_refused(marked, tmp_path):
+def test_save_accepts_an_empty_list_and_refuses_unknown_kinds(marked, tmp_path):
     predict_files.predict(tmp_path / "run", marked, tmp_path / "out", save=[])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"predictions.csv", "predictions_files.json"}
     with pytest.raises(ValueError, match="'masks' is not a kind of file of a prediction; there are figure, mask, map"):
@@ -135,7 +135,7 @@ def test_nothing_is_saved_if_nothing_is_named_and_unknown_kinds_are_refused(mark
     assert not (tmp_path / "new").exists()
 
 
-def test_an_unfinished_prediction_of_other_files_is_not_resumed(marked, tmp_path, monkeypatch):
+def test_unfinished_prediction_with_other_saved_files_is_not_resumed(marked, tmp_path, monkeypatch):
     monkeypatch.setattr(StandIn, "predict", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         predict_files.predict(tmp_path / "run", marked, tmp_path / "out", save=["mask"])

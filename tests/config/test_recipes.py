@@ -39,7 +39,7 @@ def docstrings(text: str) -> tuple[str, str]:
     return ast.get_docstring(tree), ast.get_docstring(functions[0]) if functions else ""
 
 
-def test_the_recipes_and_their_number_of_variants():
+def test_recipe_names_and_variant_counts():
     counts = {name: len(recipes.variants(name)) for name in recipes.names()}
     assert counts == {
         "benchmark": 3, "chexnet": 2, "fsarshad": 6, "hieu2695": 10, "lungs": 3, "manastahir": 2, "oh2020": 2,
@@ -48,7 +48,7 @@ def test_the_recipes_and_their_number_of_variants():
 
 
 @pytest.mark.parametrize("text", CONFIGS)
-def test_a_recipe_has_the_default_keys_and_a_command(text):
+def test_recipe_has_the_default_keys_and_documents_its_command(text):
     assert keys(recipes.load(text)) == keys(default_config())
     name, _, variant = text.partition(":")
     header, facts = docstrings(text)
@@ -115,7 +115,7 @@ def test_every_setting_has_a_comment_with_its_source_or_meaning():
 
 
 @pytest.mark.parametrize("name", [*recipes.names(), "audit"])
-def test_every_value_has_its_source(name):
+def test_every_recipe_value_has_a_source_comment(name):
     lines = recipes.find(name).read_text().splitlines()
     if name in ("phantom", "phantom_findings", "benchmark", "lungs", "quick", "audit"):
         assert "are ours" in docstrings(name)[0]
@@ -126,34 +126,34 @@ def test_every_value_has_its_source(name):
 
 
 @pytest.mark.parametrize("text", [text for text in VARIANTS if recipes.load(text).task == "classify"])
-def test_a_recipe_names_a_segmenter_where_its_findings_need_lungs(text):
+def test_recipe_names_a_segmenter_if_its_classifier_needs_lungs(text):
     config = recipes.load(text)
     named = "--config.segmenter.workdir=" in docstrings(text)[0] or bool(config.segmenter.workdir)
     assert named == from_config.inference_config(config, 1).requires_segmentation
 
 
 @pytest.mark.parametrize("text", CONFIGS)
-def test_what_specifies_no_histogram_applies_no_gamma(text):
+def test_gamma_is_applied_only_with_histogram_equalization(text):
     image = recipes.load(text).image
     assert image.equalize == (not text.startswith(("chexnet", "hieu2695", "fsarshad", "singhaxn", "torchxrayvision")))
     assert (image.gamma == 1.0) == (not image.equalize)
 
 
 @pytest.mark.parametrize("text", ["hieu2695:groups", "hieu2695:vgg16", "fsarshad:vgg19"])
-def test_groups_of_a_recipe_match_its_network(text):
+def test_param_groups_of_a_recipe_match_its_network(text):
     config = recipes.load(text)
     module = from_config.classifier(config).module
     params = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))["params"]
     optimiser = param_groups.apply_param_groups(optax.sgd(1.0), config.training.param_groups)
     assert jax.eval_shape(optimiser.init, params)  # a pattern that matches nothing is an error
-    of = {
+    multipliers = {
         group: param_groups.lr_multiplier(f"{group}/kernel", config.training.param_groups)
         for group in ("head/linear_0", "head/fc")
     }
-    assert of["head/fc"] == 1 and of["head/linear_0"] == (0 if text == "hieu2695:vgg16" else 1)
+    assert multipliers["head/fc"] == 1 and multipliers["head/linear_0"] == (0 if text == "hieu2695:vgg16" else 1)
 
 
-def test_what_learns_of_singhaxns_segmenter_is_what_its_notebook_counts():
+def test_trainable_parameters_of_singhaxns_segmenter_match_its_notebook():
     """segmentation-train.ipynb, cell 5: two labels; the encoder's convolutions are frozen, its batch norms are not."""
     config = recipes.load("singhaxn:segment")
     module = registry.create(config.segmenter.architecture, 2)
@@ -173,7 +173,7 @@ def test_each_call_returns_a_new_config():
 
 
 @pytest.mark.parametrize("name, problem", [("", "the variant is missing"), ("other", "no variant 'other'")])
-def test_an_unknown_variant_lists_those_there_are(name, problem):
+def test_unknown_variant_error_lists_the_variants(name, problem):
     def segment() -> ConfigDict:
         return default_config()
 
@@ -184,7 +184,7 @@ def test_an_unknown_variant_lists_those_there_are(name, problem):
         recipes.load(f"oh2020:{name}")
 
 
-def test_a_name_stands_for_a_recipe_and_a_path_for_itself(tmp_path, monkeypatch):
+def test_resolve_finds_recipes_by_name_and_returns_paths_unchanged(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert recipes.resolve("oh2020:segment") == f"{ROOT}/configs/oh2020.py:segment"
     assert recipes.resolve("audit") == f"{ROOT}/cxrjax/audit/config.py"
@@ -211,20 +211,20 @@ def test_a_name_stands_for_a_recipe_and_a_path_for_itself(tmp_path, monkeypatch)
         ("hieu2695_none", "hieu2695_none: no such recipe"),
     ],
 )
-def test_a_name_that_is_no_recipe_is_one_sentence(text, message, tmp_path, monkeypatch):
+def test_unknown_recipe_name_is_one_sentence(text, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError) as error:
         recipes.resolve(text)
     assert str(error.value).startswith(message) and len(str(error.value).splitlines()) == 1
 
 
-def test_a_former_path_names_the_path_of_today(monkeypatch):
+def test_former_recipe_path_error_names_the_new_path(monkeypatch):
     monkeypatch.chdir(ROOT)
     with pytest.raises(ValueError, match=r"--config=configs/phantom\.py:classify$"):
         recipes.resolve("configs/phantom_classify.py")
 
 
-def test_a_folder_called_configs_hides_nothing(tmp_path):
+def test_local_folder_named_configs_does_not_shadow_recipes(tmp_path):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "__init__.py").write_text("raise RuntimeError('this is imported')")
     (tmp_path / "own.py").write_text(
@@ -239,7 +239,7 @@ def test_a_folder_called_configs_hides_nothing(tmp_path):
     assert result.stdout.split() == ["segment", "0", "64"], result.stderr
 
 
-def test_imagenet_weights_are_pinned_by_all_that_is_known_of_their_digest():
+def test_imagenet_weight_addresses_pin_revision_and_digest():
     for name in ("densenet121", "resnet18", "resnet34", "vgg16"):
         pattern = rf"hf:timm/{name}\.tv_in1k/model\.safetensors@[0-9a-f]{{40}}#sha256=[0-9a-f]{{64}}"
         assert re.fullmatch(pattern, imagenet_address(name))

@@ -1,4 +1,4 @@
-"""Every setting has a kind and a range, and what is not so is one sentence that names the setting."""
+"""Every setting has a type and a range; a value outside of them is an error of one sentence that names the setting."""
 
 import json
 import math
@@ -14,7 +14,7 @@ RECIPES = ["audit", *(f"{name}:{variant}" for name in recipes.names() for varian
 
 
 def settings(task: str = "segment", **changes) -> dict:
-    """The default settings with others in their place: "a__b" is a.b."""
+    """Return the default settings with changes, where "a__b" stands for a.b."""
     config = json.loads(default_config().to_json())
     config["task"] = task
     for name, value in changes.items():
@@ -26,7 +26,7 @@ def settings(task: str = "segment", **changes) -> dict:
     return config
 
 
-def test_every_setting_has_a_kind_and_no_other():
+def test_schema_has_exactly_the_settings_of_the_config():
     assert set(schema.flatten(settings())) == set(schema.SETTINGS)
 
 
@@ -39,13 +39,13 @@ NUMBERS = [key for key, kind in schema.SETTINGS.items() if kind.types in ("numbe
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300, -(10**40), "1", None, [], True])
-def test_no_number_is_anything_else(value):
+def test_number_settings_refuse_other_values(value):
     for key in NUMBERS:
         assert "number from" in schema._find_problem(value, schema.SETTINGS[key]), key
 
 
 @pytest.mark.parametrize(
-    "changes, said",
+    "changes, message",
     [
         ({"training__batch_size": 0}, "training.batch_size=0: it should be a whole number from 1 to"),
         ({"image__size": 10**6}, "image.size=1000000: it should be a whole number from 8 to 8192"),
@@ -76,25 +76,25 @@ def test_no_number_is_anything_else(value):
         ({"pretrained": "x" * 10**6}, "pretrained='xxx"),
     ],
 )
-def test_what_does_not_fit_is_named(changes, said):
+def test_invalid_setting_error_names_setting_and_range(changes, message):
     with pytest.raises(schema.InvalidSettingError) as error:
         schema.check(settings(**changes))
     text = str(error.value)
-    assert text.startswith(said) and len(text) < 400 and text.isprintable()
+    assert text.startswith(message) and len(text) < 400 and text.isprintable()
 
 
-def test_a_setting_on_the_way_in_is_checked_everywhere(tmp_path):
+def test_every_entry_point_checks_the_settings(tmp_path):
     config = default_config()
     config.task = "segment"
     config.training.batch_size = 0
-    for begin in (
+    for entry_point in (
         lambda: run_dir.create_or_resume(tmp_path / "run", freeze(config)),
         lambda: trainer.train(freeze(config), tmp_path / "run"),
         lambda: trainer.setup_workdir(freeze(config), tmp_path / "run"),
         lambda: weights.import_weights(freeze(config), "none.pth", tmp_path / "run"),
     ):
         with pytest.raises(schema.InvalidSettingError, match="^config: training.batch_size=0"):
-            begin()
+            entry_point()
     assert not (tmp_path / "run" / "config.json").exists()
 
 
@@ -115,12 +115,12 @@ CONFIG_FILES = {
 
 
 @pytest.mark.parametrize("content", CONFIG_FILES, ids=range(len(CONFIG_FILES)))
-def test_a_damaged_config_is_a_sentence_with_the_name_of_the_file(tmp_path, content):
+def test_damaged_config_error_is_one_sentence_with_the_file_name(tmp_path, content):
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises((run_dir.RunError, ValueError), match=CONFIG_FILES[content]) as error:
         run_dir.load_config(tmp_path)
-    said = str(error.value)
-    assert said.startswith(f"{tmp_path}/config.json: ") and len(said.splitlines()) == 1 and len(said) < 600
+    message = str(error.value)
+    assert message.startswith(f"{tmp_path}/config.json: ") and len(message.splitlines()) == 1 and len(message) < 600
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_lists_may_be_written_with_commas(words, wanted):
     assert arguments.normalize(words) == wanted
 
 
-def test_the_home_folder_may_be_written_as_shells_leave_it(monkeypatch):
+def test_tilde_at_the_start_of_a_path_is_the_home_folder(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     words = ["--workdir=~/run", "--config.data.dir=~", "--input=~you/x", "--output=a~/b"]
     wanted = ["--workdir=/home/me/run", "--config.data.dir=/home/me", "--input=~you/x", "--output=a~/b"]
@@ -154,13 +154,13 @@ def test_the_home_folder_may_be_written_as_shells_leave_it(monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["(1,2)", "('a',", "(('a','b'),)", "{'a'}", "['a'", "(nan,)"])
-def test_a_python_value_that_is_no_list_of_texts_is_refused(text):
+def test_python_value_that_is_not_a_list_of_strings_is_refused(text):
     """It would be cut at its commas into classes such as "('a'"."""
     with pytest.raises(ValueError, match="classifier.classes=.* is not a list of texts; write it as a,b"):
         arguments.normalize([f"--config.classifier.classes={text}"])
 
 
-def test_paths_that_are_not_there_are_named(tmp_path):
+def test_missing_paths_are_named(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")
     run, none = str(tmp_path / "run"), str(tmp_path / "none")
