@@ -1,4 +1,4 @@
-"""A training that reads its radiographs as they are needed is the one that holds them all."""
+"""Training that streams radiographs equals training that caches all of them in memory."""
 
 import jax
 import numpy as np
@@ -15,7 +15,7 @@ from cxrjax.training import classification_data, segmentation, trainer
 from data_prep.__main__ import main as prepare
 
 SIZE = 64
-ROWS = np.arange(70).reshape(7, 10)  # of radiographs of ten numbers each
+ROWS = np.arange(70).reshape(7, 10)  # seven radiographs of ten numbers each
 
 pytestmark = pytest.mark.usefixtures("small_segmenter", "no_learning_curves")
 
@@ -29,10 +29,10 @@ def prepared(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def runs_of_both(tmp_path_factory, prepared, small_segmenter):
-    """Both trainings twice, radiographs held and read: {held: folder of "segment" and "classify"}.
+def runs_by_cache_limit(tmp_path_factory, prepared, small_segmenter):
+    """Train segmenter and classifier with cached and with streamed radiographs: {cache limit: folder of both runs}.
 
-    Their steps are compiled as in use, where both ways round alike, and not as `conftest` does.
+    Steps are compiled with the default options, with which both ways round alike, and not with those of `conftest`.
     """
     folders, patch, compile_step = {}, pytest.MonkeyPatch(), jax.stages.Lowered.compile
     as_in_use = {"xla_cpu_use_fusion_emitters": True}
@@ -42,11 +42,11 @@ def runs_of_both(tmp_path_factory, prepared, small_segmenter):
         lambda lowered, compiler_options: compile_step(lowered, as_in_use | compiler_options),
     )
     patch.setattr(batch, "CHUNK_SIZE", 6)
-    for held in (1.0, 0.0):
-        folder = folders[held] = tmp_path_factory.mktemp("runs")
+    for cache_limit in (1.0, 0.0):
+        folder = folders[cache_limit] = tmp_path_factory.mktemp("runs")
         for recipe in ("phantom:segment", "phantom:classify"):
             config = recipes.load(recipe)
-            config.data.dir, config.data.cache_limit_mb, config.image.size = str(prepared), held, SIZE
+            config.data.dir, config.data.cache_limit_mb, config.image.size = str(prepared), cache_limit, SIZE
             config.segmenter.size, config.segmenter.min_lung_area = 32, 0.0
             config.training.epochs, config.training.batch_size, config.evaluation.batch_size = 2, 4, 3
             config.optimizer.name = "sgd"  # Adam would blow up what rounding does
@@ -59,58 +59,64 @@ def runs_of_both(tmp_path_factory, prepared, small_segmenter):
     return folders
 
 
-def last(workdir):
+def read_last_state(workdir):
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         return checkpoints._manager("last").restore(checkpoints.step("last"))
 
 
 @pytest.mark.parametrize("task", ["segment", "classify"])
-def test_both_trainings_are_the_same_held_and_read(runs_of_both, task):
-    held, read = (runs_of_both[way] / task for way in (1.0, 0.0))
-    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, 1e-5, 1e-7), last(held), last(read))
-    assert (held / "metrics.jsonl").read_text() == (read / "metrics.jsonl").read_text()
+def test_cached_and_streamed_trainings_are_equal(runs_by_cache_limit, task):
+    cached, streamed = (runs_by_cache_limit[way] / task for way in (1.0, 0.0))
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other, 1e-5, 1e-7),
+        read_last_state(cached),
+        read_last_state(streamed),
+    )
+    assert (cached / "metrics.jsonl").read_text() == (streamed / "metrics.jsonl").read_text()
     if task == "classify":
-        assert {path.name for path in (read / "lungs").iterdir()} == {
+        assert {path.name for path in (streamed / "lungs").iterdir()} == {
             *(f"train-{number:06}.npz" for number in range(3)), *(f"val-{number:06}.npz" for number in range(2))
         }  # fmt: skip
-        assert (held / "training_labels.json").read_text() == (read / "training_labels.json").read_text()
+        assert (cached / "training_labels.json").read_text() == (streamed / "training_labels.json").read_text()
 
 
 @pytest.mark.parametrize("batch_size", [3, 7, 16])
-def test_steps_are_given_the_same_from_any_step_on(batch_size):
+def test_cached_and_streamed_loaders_return_equal_batches(batch_size):
     order = BatchSampler(np.zeros(7), batch_size, "shuffle", seed=0)
     shares = sharding.BatchSharding(batch_size)
-    ways = [loader.make_loader(shown, order, shares, num_threads=2) for shown in (ROWS, lambda row: ROWS[row])]
+    loaders = [loader.make_loader(source, order, shares, num_threads=2) for source in (ROWS, lambda row: ROWS[row])]
     for number in (0, 1, 2, 3, 4, 9, 10, 2, 2, 3):
-        for way in ways:
-            np.testing.assert_array_equal(jax.jit(way.unpack)(way.next_batch(number)), ROWS[order.rows(number)])
+        for data_loader in loaders:
+            np.testing.assert_array_equal(
+                jax.jit(data_loader.unpack)(data_loader.next_batch(number)), ROWS[order.rows(number)]
+            )
 
 
 @pytest.mark.parametrize("batch_size", [3, 7])
-def test_a_batch_says_which_of_its_examples_are_augmented(batch_size):
+def test_batch_flags_the_augmented_examples(batch_size):
     order = BatchSampler(
         np.arange(7) > 5, batch_size, "oversample", 0, 4, augmented_subset=AugmentedSubset(copies_only=True)
     )
     shares = sharding.BatchSharding(batch_size)
-    shown = {"numbers": ROWS}
-    for way in (shown, lambda row: {"numbers": ROWS[row]}):
-        fed = loader.make_loader(way, order, shares, num_threads=2)
+    cached = {"numbers": ROWS}
+    for source in (cached, lambda row: {"numbers": ROWS[row]}):
+        data_loader = loader.make_loader(source, order, shares, num_threads=2)
         for number in (0, 1, order.steps_per_epoch + 1, order.steps_per_epoch + 2):
-            batch = jax.jit(fed.unpack)(fed.next_batch(number))
+            batch = jax.jit(data_loader.unpack)(data_loader.next_batch(number))
             assert batch.keys() == {"numbers", "augmented"}
             np.testing.assert_array_equal(batch["numbers"], ROWS[order.rows(number)])
             np.testing.assert_array_equal(batch["augmented"], order.augmented(number))
             assert set(order.rows(number)[order.augmented(number)]) <= {6}
 
 
-def test_reading_goes_ahead_of_what_is_asked_for_and_no_further():
+def test_read_rows_reads_only_a_few_rows_ahead():
     read = []
     rows = dataset.read_rows(lambda row: read.append(row) or row, range(1000), num_threads=2, ahead=5)
     assert [next(rows) for _ in range(10)] == list(range(10))
     assert len(read) <= 10 + 5 + 2
 
 
-def test_what_goes_wrong_in_a_reading_thread_reaches_the_step(tmp_path):
+def test_error_in_a_reader_thread_is_raised_by_next_batch(tmp_path):
     def read(row):
         if row == 5:
             raise dataset.DatasetError("scan.png: gone")
@@ -122,7 +128,7 @@ def test_what_goes_wrong_in_a_reading_thread_reaches_the_step(tmp_path):
         way.next_batch(0)
 
 
-def test_lungs_come_back_from_their_packed_form():
+def test_packed_lung_masks_round_trip():
     rng = np.random.default_rng(0)
     for side in (8, 37, 64):
         mask = rng.random((side, side)) > 0.5
@@ -132,39 +138,39 @@ def test_lungs_come_back_from_their_packed_form():
     assert classification_data._pack(None, None, np.bool_(True)).unpack() == (None, None)
 
 
-def test_what_takes_more_than_is_held_is_read(prepared):
+def test_split_above_the_cache_limit_is_streamed(prepared):
     config = recipes.load("phantom:classify")
     config.data.dir, config.image.size = str(prepared), SIZE
     stored = dataset.open_split(config, "train")
     config.data.cache_limit_mb = 2 * len(stored) * SIZE**2 / 1e6
-    held = dataset.load_or_stream(config, "train")
+    cached = dataset.load_or_stream(config, "train")
     config.data.cache_limit_mb -= 1e-3
-    read = dataset.load_or_stream(config, "train")
-    assert isinstance(held, batch.RadiographBatch) and isinstance(read, dataset.RadiographDataset)
-    assert len(read) == len(held) and (read.sources, read.labels) == (held.sources, held.labels)
-    np.testing.assert_array_equal(read.select([3, 1]).images, held.images[[3, 1]])
-    np.testing.assert_array_equal(read.image(2), held.images[2])
-    np.testing.assert_array_equal(read.mask_types, held.mask_types)
-    assert (held.mask_types == STRUCTURES_KNOWN).all()
-    assert sum(1 for _ in read) == len(held)
-    np.testing.assert_array_equal(np.concatenate([part.masks for part in read.iter_batches(4)]), held.masks)
+    streamed = dataset.load_or_stream(config, "train")
+    assert isinstance(cached, batch.RadiographBatch) and isinstance(streamed, dataset.RadiographDataset)
+    assert len(streamed) == len(cached) and (streamed.sources, streamed.labels) == (cached.sources, cached.labels)
+    np.testing.assert_array_equal(streamed.select([3, 1]).images, cached.images[[3, 1]])
+    np.testing.assert_array_equal(streamed.image(2), cached.images[2])
+    np.testing.assert_array_equal(streamed.mask_types, cached.mask_types)
+    assert (cached.mask_types == STRUCTURES_KNOWN).all()
+    assert sum(1 for _ in streamed) == len(cached)
+    np.testing.assert_array_equal(np.concatenate([part.masks for part in streamed.iter_batches(4)]), cached.masks)
 
 
-@pytest.mark.parametrize("held", [0.0, 1.0])
-def test_a_radiograph_without_a_mask_is_named_before_the_first_step(prepared, monkeypatch, held):
+@pytest.mark.parametrize("cache_limit", [0.0, 1.0])
+def test_a_radiograph_without_a_mask_is_named_before_the_first_step(prepared, monkeypatch, cache_limit):
     config = recipes.load("phantom:segment")
-    config.data.dir, config.data.cache_limit_mb, config.image.size = str(prepared), held, SIZE
+    config.data.dir, config.data.cache_limit_mb, config.image.size = str(prepared), cache_limit, SIZE
     stored = dataset.open_split(config, "train")
     monkeypatch.setitem(stored._columns, "mask_kind", ["structures", "structures", "", *["structures"] * 12])
     with pytest.raises(dataset.DatasetError, match=rf"{stored.paths[2]}: has no mask"):
         segmentation.build(config, stored, dataset.open_split(config, "val"))
 
 
-@pytest.mark.parametrize("held", [0.0, 1.0])
+@pytest.mark.parametrize("cache_limit", [0.0, 1.0])
 @pytest.mark.parametrize("name", ["flip_horizontal", "dihedral"])
-def test_radiographs_are_mirrored_only_where_no_mask_tells_left_from_right(prepared, monkeypatch, held, name):
+def test_flips_are_refused_if_a_mask_distinguishes_left_from_right(prepared, monkeypatch, cache_limit, name):
     config = recipes.load("phantom:segment")
-    config.data.dir, config.data.cache_limit_mb, config.image.size = str(prepared), held, SIZE
+    config.data.dir, config.data.cache_limit_mb, config.image.size = str(prepared), cache_limit, SIZE
     config.augmentation[name] = 0.5
     train_split, validation = dataset.open_split(config, "train"), dataset.open_split(config, "val")
     monkeypatch.setitem(train_split._columns, "mask_kind", [*["lungs"] * 14, "structures"])
@@ -177,7 +183,7 @@ def test_radiographs_are_mirrored_only_where_no_mask_tells_left_from_right(prepa
     segmentation.build(config, train_split, validation)
 
 
-def test_a_run_goes_on_with_other_ways_to_read(tmp_path):
+def test_run_resumes_with_other_cache_and_thread_settings(tmp_path):
     config = recipes.load("phantom:classify")
     run_dir.create_or_resume(tmp_path, freeze(config))
     config.data.cache_limit_mb, config.data.num_threads = 1.0, 7

@@ -1,4 +1,4 @@
-"""Radiographs are not called inverted, and their inverses are."""
+"""Detection of inverted gray levels in phantoms and real radiographs."""
 
 from dataclasses import replace
 
@@ -25,14 +25,14 @@ def _phantom(seed):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_phantoms_are_upright_in_gray_and_their_inverses_are_not(seed):
+def test_inverted_phantoms_are_detected_and_others_are_not(seed):
     pixels = _phantom(seed)
     for gray in (pixels, (pixels.astype(np.uint16) * 200) + 7):
         assert not polarity.looks_inverted(cx.preprocess(gray, SPEC))
         assert polarity.looks_inverted(cx.preprocess(gray.max() - gray, SPEC))
 
 
-def test_only_the_order_of_gray_levels_counts():
+def test_polarity_depends_only_on_the_order_of_gray_levels():
     image = cx.preprocess(_phantom(0), SPEC)
     darker = np.rint(255 * (image / 255.0) ** 2).astype(np.uint8)
     assert not polarity.looks_inverted(darker)
@@ -45,7 +45,7 @@ def test_a_rotated_radiograph_is_not_called_inverted(turns):
         assert not polarity.looks_inverted(np.rot90(cx.preprocess(_phantom(seed), SPEC), turns).copy())
 
 
-def test_what_is_no_chest_is_not_called_inverted():
+def test_images_without_a_chest_are_not_called_inverted():
     rng = np.random.default_rng(0)
     ramp = np.arange(64, dtype=np.uint8).repeat(64).reshape(64, 64)
     images = [rng.integers(0, 256, (64, 64), np.uint8) for _ in range(50)]
@@ -54,7 +54,7 @@ def test_what_is_no_chest_is_not_called_inverted():
 
 
 @pytest.mark.parametrize("collection", COLLECTIONS)
-def test_real_radiographs_are_not_called_inverted_and_nearly_all_of_their_inverses_are(shared, collection):
+def test_real_radiographs_and_their_inverses_are_distinguished(shared, collection):
     paths = cx.find_radiographs(shared / "data" / COLLECTIONS[collection])
     paths = paths[:: max(1, len(paths) // COUNT)][:COUNT]
     assert len(paths) == COUNT
@@ -67,7 +67,7 @@ def test_real_radiographs_are_not_called_inverted_and_nearly_all_of_their_invers
     assert hits >= COUNT - 2
 
 
-def test_a_header_that_claims_the_inverse_is_noticed(shared):
+def test_wrong_photometric_interpretation_is_detected(shared):
     folder = shared / "data" / "dicom"
     found = {
         path.name: polarity.looks_inverted(cx.preprocess(cx.read_radiograph(path), SPEC))

@@ -1,4 +1,4 @@
-"""The order of a training's data, counted."""
+"""The order in which training draws radiographs, checked by counts."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from cxrjax.data.sampler import AugmentedSubset, BatchSampler
 GROUPS = np.array([0] * 6 + [1] * 3 + [2])
 
 
-def test_shuffled_sees_each_once_and_fills_the_last_step_from_the_epochs_beginning():
+def test_shuffle_draws_each_once_and_fills_the_last_step():
     order = BatchSampler(GROUPS, 4, "shuffle", seed=0)
     rows = order.epoch_rows(0)
     assert order.steps_per_epoch == 3 and sorted(rows.flat[:10]) == list(range(10))
@@ -17,22 +17,22 @@ def test_shuffled_sees_each_once_and_fills_the_last_step_from_the_epochs_beginni
     np.testing.assert_array_equal(BatchSampler(GROUPS, 4, "shuffle", seed=0).rows(4), order.epoch_rows(1)[1])
 
 
-def test_balanced_sees_every_class_as_often():
+def test_balanced_draws_every_class_equally_often():
     order = BatchSampler(GROUPS, 10, "balanced", seed=0)
     seen = np.bincount(GROUPS[np.concatenate([order.epoch_rows(epoch).ravel() for epoch in range(600)])])
     np.testing.assert_allclose(seen / seen.sum(), 1 / 3, atol=0.02)  # three standard errors of 6000 draws
 
 
 @pytest.mark.parametrize("minority, extra, counts", [((), 5, [6, 3, 6]), ((1, 2), 2, [6, 9, 3])])
-def test_oversampled_sees_the_minority_k_times_more(minority, extra, counts):
+def test_oversample_repeats_the_minority_classes(minority, extra, counts):
     order = BatchSampler(GROUPS, 3, "oversample", 0, extra, minority)
     total = sum(counts)
     assert order.steps_per_epoch == -(-total // 3)
     assert list(np.bincount(GROUPS[order.epoch_rows(3).ravel()[:total]])) == counts
 
 
-def test_the_order_is_what_it_was_before_copies_were_known():
-    """NumPy's permutation of the radiographs themselves, and its draws of them."""
+def test_order_equals_numpys_permutation_and_choice():
+    """The rows are NumPy's permutation and random choices of the radiographs."""
     order = BatchSampler(GROUPS, 3, "oversample", 7, 2, (1,), AugmentedSubset(copies_only=True))
     visits = np.concatenate([np.arange(10), np.tile([6, 7, 8], 2)])
     expected = np.random.default_rng([7, 4]).permutation(visits)
@@ -42,14 +42,14 @@ def test_the_order_is_what_it_was_before_copies_were_known():
     np.testing.assert_array_equal(balanced, np.random.default_rng([7, 4]).choice(np.arange(10), 10, p=chances))
 
 
-def test_where_all_are_augmented_nothing_is_chosen():
+def test_augmented_subset_is_none_if_all_are_augmented():
     for mixture in (AugmentedSubset(), AugmentedSubset(unfreeze_scale=0.5), AugmentedSubset(unfreeze_epoch=3)):
         order = BatchSampler(GROUPS, 4, "shuffle", 0, augmented_subset=mixture)
         assert order.epoch_augmented(5) is None and order.augmented(7) is None
 
 
 @pytest.mark.parametrize("extra, minority", [(5, ()), (2, (1, 2))])
-def test_of_copies_alone_each_radiograph_is_seen_once_as_it_is(extra, minority):
+def test_copies_only_augments_all_but_one_draw_of_each_radiograph(extra, minority):
     order = BatchSampler(GROUPS, 4, "oversample", 0, extra, minority, AugmentedSubset(copies_only=True))
     rare = np.isin(GROUPS, minority or (2,))
     for epoch in range(3):
@@ -62,7 +62,7 @@ def test_of_copies_alone_each_radiograph_is_seen_once_as_it_is(extra, minority):
     np.testing.assert_array_equal(order.rows(step), order.epoch_rows(2)[1])
 
 
-def test_the_share_that_is_augmented_is_drawn_for_each_example_and_falls_when_frozen_groups_are_freed():
+def test_augmented_share_is_drawn_per_example_and_falls_at_unfreezing():
     groups = np.zeros(5000, np.int32)
     order = BatchSampler(
         groups,
@@ -83,6 +83,6 @@ def test_the_share_that_is_augmented_is_drawn_for_each_example_and_falls_when_fr
 
 
 @pytest.mark.parametrize("sampling", ["shuffle", "balanced"])
-def test_copies_need_a_sampling_that_makes_them(sampling):
+def test_copies_only_needs_oversampling(sampling):
     with pytest.raises(ValueError, match=f"training.augment=copies needs .*, and it is {sampling}; set"):
         BatchSampler(GROUPS, 4, sampling, 0, augmented_subset=AugmentedSubset(copies_only=True))
