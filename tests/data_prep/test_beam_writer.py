@@ -37,7 +37,7 @@ def run(table: Path, out: Path, *more: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-def test_two_workers_write_what_one_process_writes(table, tmp_path, capsys):
+def test_two_beam_workers_write_the_same_data_set_as_one_process(table, tmp_path, capsys):
     assert main(["table", f"--csv={table}", f"--out={tmp_path / 'alone'}", "--duplicates=off"]) == 0
     process = run(table, tmp_path / "beam", "--workers=2")
     assert process.returncode == 0, process.stderr

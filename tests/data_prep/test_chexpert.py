@@ -17,7 +17,7 @@ def test_blank_is_unknown_and_minus_one_uncertain(survey):
     assert count_findings([record])["Pneumonia"]["uncertain"] == 1
 
 
-def test_no_finding_makes_what_it_does_not_mention_negative_but_for_devices(survey):
+def test_no_finding_makes_blank_findings_negative_except_devices(survey):
     records = survey("chexpert").records
     healthy = records["train/patient00001/study1/view1_frontal.jpg"].findings
     assert healthy == {name: 0.0 for name in FINDINGS if name != "Support Devices"}
@@ -25,7 +25,7 @@ def test_no_finding_makes_what_it_does_not_mention_negative_but_for_devices(surv
     assert devices["Support Devices"] == 1 and sum(devices.values()) == 1
 
 
-def test_absolute_and_windows_paths_and_spaces_are_the_same_files(survey):
+def test_absolute_and_windows_paths_and_spaces_are_resolved(survey):
     found = survey("chexpert")
     assert set(found.examples) == {
         "train/patient00001/study1/view1_frontal.jpg",
@@ -45,7 +45,7 @@ def test_absolute_and_windows_paths_and_spaces_are_the_same_files(survey):
     }
 
 
-def test_splits_are_upstreams(survey, tmp_path):
+def test_splits_and_metadata_equal_upstream(survey, tmp_path):
     found = survey("chexpert")
     assert [record.split for record in found.records.values()] == ["train"] * 5 + ["val", "test"]
     assert found.records["valid/patient64541/study1/view1_frontal.jpg"].patient_id == "chexpert-64541"
@@ -57,7 +57,7 @@ def test_splits_are_upstreams(survey, tmp_path):
     assert "test" not in {record.split for record in survey("chexpert", tmp_path / "upstream").records.values()}
 
 
-def test_another_code_is_a_sentence(tmp_path):
+def test_unknown_finding_code_is_refused(tmp_path):
     row = dict.fromkeys(FINDINGS, "") | {"Edema": "2.0"}
     with pytest.raises(PreparationError, match=r"train.csv: the cell '2.0' of Edema is not one of 1, 0, -1 or blank"):
         read_findings(row, tmp_path / "train.csv")

@@ -10,7 +10,7 @@ from data_prep.covid_radiography.source import find_number
 from tests.helpers.image_files import save_image
 
 
-def test_labels_are_those_of_the_folders(survey):
+def test_labels_come_from_folder_names(survey):
     found = survey("covid_radiography")
     assert Counter(found.attribute("label").values()) == {"covid19": 3, "opacity": 2, "normal": 3, "viral": 2}
     assert set(found.attribute("patient_id").values()) == {""}

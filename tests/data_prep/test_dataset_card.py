@@ -93,7 +93,7 @@ def test_counts_match_the_table(card):
 
 
 def test_warnings_of_confounding_and_duplicates(card):
-    """Learned: a is viral, others are normal. Tested on viral a twice, nodule b and normal b: 3 of 4 instead of 1."""
+    """Train predicts viral for a, else normal. The test split has viral a twice, nodule b and normal b: 3 of 4."""
     source, view, _ = card["baselines"]
     assert (source["attribute"], source["values"], source["accuracy"], source["without"]) == ("source", 2, 0.75, 0.25)
     assert view["accuracy"] == 0.25  # PA: normal and viral are equally frequent, the first in the alphabet; "": normal

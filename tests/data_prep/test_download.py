@@ -119,7 +119,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def left(folder: Path) -> list[str]:
+def list_files(folder: Path) -> list[str]:
     return sorted(re.sub("[0-9a-f]{8}", "*", path.name) for path in folder.rglob("*") if path.is_file())
 
 
@@ -128,7 +128,7 @@ def test_interrupted_download_is_resumed(server, tmp_path):
     root = fetch(Upstream(RemoteFile(f"{server.url}/big.bin", sha256(BIG), "folder/big.bin")), tmp_path)
     assert (root / "folder" / "big.bin").read_bytes() == BIG
     assert server.requested_ranges == ["", "bytes=499999-", "bytes=749998-"]
-    assert server.served == len(BIG) + 2  # a byte twice for each time that it went on
+    assert server.served == len(BIG) + 2  # one byte is sent twice for each resumption
 
 
 def test_same_command_resumes_the_download(server, tmp_path, monkeypatch):
@@ -139,12 +139,12 @@ def test_same_command_resumes_the_download(server, tmp_path, monkeypatch):
     with pytest.raises(PreparationError, match=r"big\.bin: interrupted after 500000 of 1000000 bytes; run the same"):
         fetch(source, tmp_path)
     downloads = tmp_path / "downloads" / "upstream"
-    assert left(downloads) == ["*-big.bin.partial", "*-big.bin.version", "*-small.bin"]
+    assert list_files(downloads) == ["*-big.bin.partial", "*-big.bin.version", "*-small.bin"]
     before = server.served
     root = fetch(source, tmp_path)
     assert server.served - before == 500_001
     assert (root / "big.bin").read_bytes() == BIG and (root / "small.bin").read_bytes() == b"small"
-    assert left(downloads) == ["big.bin", "small.bin"]
+    assert list_files(downloads) == ["big.bin", "small.bin"]
     requested = len(server.requested_ranges)
     assert fetch(source, tmp_path) == root
     assert len(server.requested_ranges) == requested
@@ -169,9 +169,9 @@ def test_wrong_checksum_is_reported_and_leaves_nothing(server, tmp_path):
     server.files["/big.bin"] = BIG
     with pytest.raises(PreparationError) as refused:
         fetch(Upstream(RemoteFile(f"{server.url}/big.bin", sha256(b"other"), "big.bin")), tmp_path)
-    for told in (f"{server.url}/big.bin", sha256(BIG), sha256(b"other")):
-        assert told in str(refused.value)
-    assert left(tmp_path) == []
+    for expected in (f"{server.url}/big.bin", sha256(BIG), sha256(b"other")):
+        assert expected in str(refused.value)
+    assert list_files(tmp_path) == []
 
 
 def test_error_of_the_server_is_reported(server, tmp_path):
@@ -208,7 +208,7 @@ def test_archives_are_unpacked_and_removed(server, tmp_path):
     root = fetch(Upstream(*(RemoteFile(f"{server.url}/{name}", "", path) for name, path in files)), tmp_path)
     assert (root / "images" / "a.txt").read_bytes() == b"image"
     assert (root / "more" / "masks" / "a.txt").read_bytes() == b"mask"
-    assert left(tmp_path) == ["a.txt", "a.txt", "table.csv"]
+    assert list_files(tmp_path) == ["a.txt", "a.txt", "table.csv"]
 
 
 def linked() -> bytes:

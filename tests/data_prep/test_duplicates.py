@@ -36,7 +36,7 @@ def crop(pixels: np.ndarray, top: float, bottom: float, left: float, right: floa
     return pixels[rows, round(left * width) : width - round(right * width)]
 
 
-ALTERED = {  # file name -> what is done to the pixels; a .jpg is also encoded anew
+ALTERED = {  # file name -> change of the pixels; a .jpg is also encoded again
     "encoded.jpg": lambda pixels: pixels,
     "half.png": lambda pixels: scale(pixels, 0.5),
     "larger.png": lambda pixels: scale(pixels, 1.4),
@@ -157,7 +157,7 @@ def link(*names: str) -> list[Pair]:
     return [Pair(one, other, "", "", "", "", "", 1.0) for one, other in itertools.pairwise(names)]
 
 
-def test_one_of_each_set_is_kept_or_none_if_labels_disagree():
+def test_one_of_each_duplicate_set_remains_unless_labels_disagree():
     labels = {"a": "viral", "b": "viral", "c": "", "d": "normal", "e": "viral", "f": "", "g": "viral", "h": "viral"}
     rows = {name: Record(name, label=label) for name, label in labels.items()}
     plan = {"train": [rows[name] for name in "abcd"], "test": [rows[name] for name in "efgh"], "val": []}

@@ -19,7 +19,7 @@ from data_prep.source import find_sources
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_folder(survey):
+def test_folder_records_have_labels_metadata_and_skip_reasons(survey):
     found = survey("folder")
     labels = {"covid19": 2, "normal": 2, "viral": 1, "tuberculosis": 2, "Cardiomegaly": 1}
     assert Counter(found.attribute("label").values()) == labels
@@ -86,13 +86,13 @@ def test_real_dicom_files(survey, shared, tmp_path):
         assert (stored.format, stored.inverted) == (read.format, read.inverted)
 
 
-def test_a_folder_that_is_absent_is_named(tmp_path):
+def test_missing_raw_dir_is_named(tmp_path):
     with pytest.raises(PreparationError, match="absent: no such folder; --raw_dir names it"):
         prepare(find_sources()["folder"], FolderOptions(raw_dir=str(tmp_path / "absent"), out=str(tmp_path / "out")))
     assert not (tmp_path / "out").exists()
 
 
-def test_a_list_whose_reader_goes_away_is_no_error():
+def test_list_with_closed_output_pipe_exits_without_error():
     command = f"{sys.executable} -m data_prep --list | true; exit ${{PIPESTATUS[0]}}"
     result = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert (result.returncode, result.stderr) == (0, "")

@@ -18,7 +18,7 @@ STATED = (
 PARENTS = find_parents([*STATED, "COVID-19, ARDS"])
 
 
-def test_the_tree_is_that_of_all_rows():
+def test_find_parents_of_all_findings():
     assert PARENTS == {
         "Pneumonia": "",
         "Viral": "Pneumonia",
@@ -43,7 +43,7 @@ def test_the_tree_is_that_of_all_rows():
         ("No Finding", set(), set()),
     ],
 )
-def test_what_a_statement_says_of_every_finding(statement, positive, unknown):
+def test_read_findings_implies_parents_and_excludes_siblings(statement, positive, unknown):
     values = read_findings(statement, PARENTS)
     assert {name for name, value in values.items() if value == 1} == positive
     assert set(PARENTS) - set(values) == unknown
@@ -51,11 +51,11 @@ def test_what_a_statement_says_of_every_finding(statement, positive, unknown):
 
 
 @pytest.mark.parametrize("statement", ["todo", "", "Unknown"])
-def test_nothing_is_known_where_nothing_is_stated(statement):
+def test_read_findings_of_an_unstated_finding_is_empty(statement):
     assert read_findings(statement, PARENTS) == {}
 
 
-def test_parents_are_positive_wherever_a_child_is(tmp_path):
+def test_records_with_a_positive_child_have_positive_parents(tmp_path):
     write(tmp_path)
     options = CovidChestXrayOptions(findings=True)
     entries = list(SOURCE.records(tmp_path, options))

@@ -25,7 +25,7 @@ def test_name_gives_finding_and_patient(stem, label, patient):
     assert read_name(stem) == (label, patient)
 
 
-def test_kermany(survey):
+def test_kermany_labels_patients_and_skipped_files(survey):
     found = survey("kermany")
     assert Counter(found.attribute("label").values()) == {"normal": 4, "bacterial": 3, "viral": 2, "pneumonia": 1}
     patients = Counter(found.attribute("patient_id").values())
@@ -36,7 +36,7 @@ def test_kermany(survey):
     assert not any(row.split for row in found.records.values())
 
 
-def test_coronahack(survey):
+def test_coronahack_labels_and_upstream_labels(survey):
     found = survey("coronahack")
     assert Counter(found.attribute("label").values()) == {
         "normal": 2,

@@ -18,7 +18,7 @@ def fill(folder, *names):
     return folder
 
 
-def place(found):
+def count_labels_and_splits(found):
     """Count the radiographs by (label, split)."""
     return Counter((row.label, row.split) for row in found.records.values())
 
@@ -30,10 +30,12 @@ def test_folders_named_like_splits_are_splits(survey, tmp_path, form):
     splits = {"train": "train", "Validation_set": "val", "TEST": "test"}
     names = [form.format(split=split, label=label, n=f"{split}{label}") for split in splits for label in CLASSES]
     found = survey("folder", fill(tmp_path / "in", *names))
-    assert place(found) == {(label, split): 1 for label in ("normal", "PNEUMONIA") for split in splits.values()}
+    assert count_labels_and_splits(found) == {
+        (label, split): 1 for label in ("normal", "PNEUMONIA") for split in splits.values()
+    }
 
 
-def test_splits_of_folders_are_kept(tmp_path, capsys):
+def test_splits_of_folders_are_used(tmp_path, capsys):
     names = [
         f"{split}/{label}/{split}{k}.png" for split in ("train", "val", "test") for label in CLASSES for k in (0, 1)
     ]
@@ -58,7 +60,9 @@ def test_splits_of_folders_are_kept(tmp_path, capsys):
 )
 def test_other_names_of_splits_are_recognized(survey, tmp_path, names, splits):
     found = survey("folder", fill(tmp_path / "in", *(f"{name}/{label}/a.png" for name in names for label in CLASSES)))
-    assert place(found) == {(label, split): 1 for label in ("normal", "PNEUMONIA") for split in splits}
+    assert count_labels_and_splits(found) == {
+        (label, split): 1 for label in ("normal", "PNEUMONIA") for split in splits
+    }
 
 
 @pytest.mark.parametrize(

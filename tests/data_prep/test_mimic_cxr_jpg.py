@@ -22,7 +22,7 @@ def test_all_frontal_radiographs_of_a_study_have_its_findings(survey):
     assert healthy == {name: 0.0 for name in FINDINGS if name != "Support Devices"}
 
 
-def test_splits_are_upstreams_and_each_image_left_out_is_named(survey):
+def test_splits_equal_upstream_and_skipped_images_have_reasons(survey):
     found = survey("mimic_cxr_jpg")
     splits = {image: record.split for image, record in by_image(found.records).items()}
     assert splits == {
@@ -42,12 +42,12 @@ def test_splits_are_upstreams_and_each_image_left_out_is_named(survey):
     assert set(found.attribute("patient_id").values()) == {"mimic-10000032", "mimic-10000898", "mimic-10000935"}
 
 
-def test_the_other_labeler_is_an_option(survey):
+def test_labeler_negbio_is_an_option(survey):
     findings = by_image(survey("mimic_cxr_jpg", labeler="negbio").records)["2a2277a9-b0ded155"].findings
     assert findings == {"Edema": 1, "Fracture": 0}
 
 
-def test_a_table_that_is_missing_or_cut_short_is_a_sentence(survey, tmp_path):
+def test_missing_or_truncated_table_is_refused(survey, tmp_path):
     survey("mimic_cxr_jpg")
     split = tmp_path / TABLES / "mimic-cxr-2.0.0-split.csv.gz"
     split.write_bytes(split.read_bytes()[:-20])

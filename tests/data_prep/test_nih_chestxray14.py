@@ -10,7 +10,7 @@ from data_prep.nih_chestxray14.source import FINDINGS
 from data_prep.record import PreparationError
 
 
-def test_a_cell_of_several_findings_is_a_table_of_all_fourteen(survey):
+def test_findings_of_one_cell_become_fourteen_values(survey):
     found = survey("nih_chestxray14")
     both = found.records["00000001_001.png"].findings
     assert len(both) == len(FINDINGS) == 14
@@ -19,7 +19,7 @@ def test_a_cell_of_several_findings_is_a_table_of_all_fourteen(survey):
     assert found.records["00000001_001.png"].upstream_label == "Cardiomegaly|Emphysema"
 
 
-def test_splits_are_upstreams_and_each_image_left_out_is_named(survey):
+def test_splits_equal_upstream_and_skipped_images_have_reasons(survey):
     found = survey("nih_chestxray14")
     assert [name for name, record in found.records.items() if record.split == "test"] == [
         "00000004_000.png",
@@ -55,7 +55,7 @@ def test_boxes_are_lesions(survey):
     assert lesions["00000001_000.png"] == b""
 
 
-def test_a_finding_that_is_not_one_of_the_fourteen_is_a_sentence(survey, tmp_path):
+def test_unknown_finding_is_refused(survey, tmp_path):
     survey("nih_chestxray14")
     table = tmp_path / "upstream" / "Data_Entry_2017_v2020.csv"
     table.rename(table.with_name("Data_Entry_2017.csv"))  # as Kaggle has it

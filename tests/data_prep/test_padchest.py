@@ -21,7 +21,7 @@ def test_labels_and_their_narrower_terms_are_findings(survey):
     assert normal.findings == dict.fromkeys(FINDINGS, 0.0) and normal.upstream_label == "normal"
 
 
-def test_each_row_left_out_is_named(survey):
+def test_skipped_rows_have_reasons(survey):
     assert survey("padchest").skipped == {
         "2168_00-087-179.png": "its projection is L, which is not frontal",
         "2168_00-087-180.png": "its report says only unchanged",
@@ -43,12 +43,12 @@ def test_patients_ages_and_16_bit(survey):
     assert found.examples["1/a name with spaces.png"].patient_id == "padchest-10705"
 
 
-def test_nan_is_an_item_and_no_part_of_a_word(tmp_path):
+def test_nan_in_a_list_of_labels_is_ignored(tmp_path):
     text = "[nan, 'non malignant nodule', nan]"
     assert _read_labels(text, "a.png", tmp_path / "t.csv") == {"non malignant nodule"}
 
 
 @pytest.mark.parametrize("text", ["['a'", "5", "[5]", "__import__('os')", "[" * 9999, "{'a': 1}.clear()"])
-def test_a_cell_that_is_not_a_list_of_texts_is_a_sentence(tmp_path, text):
+def test_labels_cell_that_is_not_a_list_of_texts_is_refused(tmp_path, text):
     with pytest.raises(PreparationError, match=r"t\.csv: the labels of a\.png are not a list of texts"):
         _read_labels(text, "a.png", tmp_path / "t.csv")

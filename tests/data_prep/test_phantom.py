@@ -175,7 +175,7 @@ def test_shortcut_is_added_to_its_class_only(shortcut):
 
 
 @pytest.mark.parametrize("strength", [0.5, 0.8, 0.95, 1.0])
-def test_a_planted_feature_has_its_strength_in_training_and_none_in_the_broken_split(strength):
+def test_planted_feature_has_its_strength_except_in_the_broken_split(strength):
     options = PhantomOptions(count=40, size=64, planted=f"border={strength},marker=0.5", broken=20)
     counts = Counter((row.label, row.split, "border" in row.source) for row in SOURCE.records(None, options))
     for label in LABELS:
@@ -186,7 +186,7 @@ def test_a_planted_feature_has_its_strength_in_training_and_none_in_the_broken_s
     assert set(both) >= {"phantom_border", "phantom_marker_border"} or strength < 1
 
 
-def test_a_planted_feature_changes_the_radiographs_of_its_source_alone():
+def test_planted_feature_changes_only_radiographs_of_its_source():
     options = PhantomOptions(count=2, size=64, planted="texture=1,marker=1,border=1", broken=2)
     for row in SOURCE.records(None, options):
         example, (label, number, features) = SOURCE.read(row, options), row.payload
@@ -195,7 +195,7 @@ def test_a_planted_feature_changes_the_radiographs_of_its_source_alone():
         assert SOURCE.read(row, options).image == example.image
 
 
-def test_planted_lungs_are_those_of_children():
+def test_planted_lung_size_is_that_of_children():
     options = PhantomOptions(count=3, size=64, planted="lung_size=1", broken=2)
     drawn = [(SOURCE.read(row, options), row.label) for row in SOURCE.records(None, options) if not row.split]
     for example, label in drawn:
@@ -211,7 +211,7 @@ def test_scan_lines_are_equal_along_a_row_and_film_edges_are_inside_the_image():
     assert not edge[:3].any() and edge[4, 4:-4].all() and not edge[8:-8, 8:-8].any()
 
 
-def test_a_phantom_without_planted_features_has_the_settings_and_records_of_before():
+def test_phantom_without_planted_features_equals_the_earlier_version():
     options = PhantomOptions(count=2, size=64)
     assert SOURCE.settings(options) == {"size": 64}
     rows = list(SOURCE.records(None, options))
@@ -224,7 +224,7 @@ def test_a_phantom_without_planted_features_has_the_settings_and_records_of_befo
 
 
 @pytest.mark.parametrize("text", ["hat=1", "marker", "marker=2", "marker=much"])
-def test_what_cannot_be_planted_is_refused(text):
+def test_invalid_planted_features_are_refused(text):
     with pytest.raises(PreparationError, match="texture, marker, border, lung_size"):
         list(SOURCE.records(None, PhantomOptions(planted=text)))
 

@@ -1,4 +1,4 @@
-"""Phantoms with several findings: what is drawn, what the labels say, how splits share it, and how it is read."""
+"""Phantoms with several findings: their pixels, labels, splits and stored records."""
 
 import json
 
@@ -23,7 +23,7 @@ def draw(*names, seed=0):
     return draw_patient(lambda structures, rng: fill_findings(names, structures, rng), np.random.default_rng(seed), 128)
 
 
-def test_findings_lie_in_the_lungs_and_look_the_same_beside_others():
+def test_findings_lie_in_the_lungs_and_are_drawn_independently():
     none = draw()
     assert not none.lesions.any()
     pixels = {name: draw(name).pixels != none.pixels for name in FINDINGS}
@@ -36,14 +36,14 @@ def test_findings_lie_in_the_lungs_and_look_the_same_beside_others():
     np.testing.assert_array_equal(both.structures, none.structures)
 
 
-def test_an_effusion_lies_at_the_base():
+def test_effusion_lies_at_the_lung_base():
     for seed in range(5):
         phantom = draw("effusion", seed=seed)
         lungs = np.argwhere(phantom.structures >= 2)[:, 0]
         assert np.argwhere(phantom.lesions)[:, 0].mean() > lungs.mean()
 
 
-def test_effusion_goes_with_consolidation_as_strongly_as_the_option_says():
+def test_correlation_option_links_effusion_and_consolidation():
     shares = {}
     for correlation in (0.0, 0.9):
         options = PhantomFindingsOptions(correlation=correlation, prevalence=0.3)
@@ -56,7 +56,7 @@ def test_effusion_goes_with_consolidation_as_strongly_as_the_option_says():
     assert shares[0.9] > 0.7
 
 
-def test_labels_are_uncertain_and_missing_as_often_as_the_options_say_and_right_otherwise():
+def test_uncertain_and_missing_options_set_the_rates_of_labels():
     options = PhantomFindingsOptions(uncertain=0.2, missing=0.1)
     pairs = [draw_labels(number, options) for number in range(1000)]
     present, labels = (findings.to_targets(rows, FINDINGS) for rows in zip(*pairs, strict=True))
@@ -66,7 +66,7 @@ def test_labels_are_uncertain_and_missing_as_often_as_the_options_say_and_right_
     np.testing.assert_array_equal(labels[known], present[known])
 
 
-def test_splits_share_every_finding_and_keep_patients_together():
+def test_splits_stratify_findings_and_keep_patients_together():
     rng = np.random.default_rng(0)
     rates = {"common": 0.4, "rare": 0.05, "other": 0.2}
     records = [
@@ -88,7 +88,7 @@ def test_splits_share_every_finding_and_keep_patients_together():
     }
 
 
-def test_a_fixed_split_stays_and_needs_no_stratification(monkeypatch):
+def test_fixed_splits_are_not_stratified(monkeypatch):
     monkeypatch.setattr(stratify, "_groups", None)
     records = [Record(f"{i}", split="test" if i % 2 else "train", findings={"a": 1.0}) for i in range(6)]
     plan = assign_splits(records, {"train": 0.5, "test": 0.5}, seed=0)
@@ -106,7 +106,7 @@ def prepared(tmp_path_factory):
     return out
 
 
-def test_a_data_set_gives_the_findings_back(prepared, capsys):
+def test_prepared_findings_equal_the_drawn_labels(prepared, capsys):
     config = default_config()
     config.task, config.data.dir, config.image.size = "classify", str(prepared), 32
     config.classifier.targets = "multi"
@@ -134,7 +134,7 @@ def test_a_data_set_gives_the_findings_back(prepared, capsys):
     }
 
 
-def test_findings_are_merged_and_renamed_by_one_setting(prepared):
+def test_label_map_merges_and_renames_findings(prepared):
     config = default_config()
     config.task, config.data.dir, config.image.size = "classify", str(prepared), 32
     config.classifier.targets = "multi"
@@ -148,7 +148,7 @@ def test_findings_are_merged_and_renamed_by_one_setting(prepared):
     assert class_names.resolve(frozen, prepared / "none").classifier.classes == ("effusion", "nodule", "opacity")
 
 
-def test_labels_of_one_per_radiograph_are_merged_too_and_name_several_findings(tmp_path):
+def test_label_map_merges_single_labels_and_maps_them_to_findings(tmp_path):
     flags = ["--count=4", "--size=64", "--split_ratios=1,0,0", "--duplicates=off"]
     assert main(["phantom", f"--out={tmp_path}", *flags]) == 0
     config = default_config()
@@ -178,13 +178,13 @@ def test_labels_of_one_per_radiograph_are_merged_too_and_name_several_findings(t
         ("--missing=0.7", "at most 1 together"),
     ],
 )
-def test_options_out_of_range_are_refused_by_name(flag, problem, tmp_path, capsys):
+def test_option_out_of_range_is_refused_by_name(flag, problem, tmp_path, capsys):
     assert main(["phantom_findings", f"--out={tmp_path}", "--uncertain=0.5", flag]) == 2
     error = capsys.readouterr().err
     assert flag.partition("=")[0] in error and problem in error
 
 
-def test_the_card_counts_findings_and_not_their_combinations(prepared):
+def test_card_counts_findings_and_not_their_combinations(prepared):
     assert main(["describe", str(prepared / "phantom_findings")]) == 0
     card = json.loads(next(prepared.rglob("card.json")).read_text())
     assert set(card["counts"]["label"]) <= {*FINDINGS, "no finding", "unlabelled"}
@@ -197,7 +197,7 @@ def test_the_card_counts_findings_and_not_their_combinations(prepared):
 
 
 @pytest.mark.parametrize("text", ["[1]", '{"a": 2}', '{"a": NaN}', '{"a": true}', '{"a": "1"}', "{", "[" * 100_000])
-def test_damaged_findings_are_refused_by_the_name_of_the_radiograph(text):
+def test_damaged_findings_error_names_the_radiograph(text):
     record = {"path": b"x.png", "label": b"", "findings": text.encode()}
     with pytest.raises(DatasetError, match=r"x\.png: its findings are damaged"):
         tfds_store.read_labels(record)

@@ -69,7 +69,7 @@ assert "tensorflow" not in sys.modules
     assert process.returncode == 0, process.stderr
 
 
-def test_complete_data_set_is_kept_unless_overwritten(tmp_path, capsys):
+def test_complete_data_set_is_not_prepared_again_unless_overwritten(tmp_path, capsys):
     assert phantom(tmp_path) == 0
     records = next((tmp_path / "phantom" / "2.0.0").glob("*train.array_record*"))
     before = records.stat().st_mtime_ns
@@ -186,7 +186,7 @@ def test_options_are_read_from_the_command_line():
     )
 
 
-def test_sheet_shows_every_class(tmp_path):
+def test_contact_sheet_has_a_row_per_class(tmp_path):
     assert main(["phantom", f"--sheet={tmp_path / 'sheet.png'}", "--size=64"]) == 0
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape == (len(LABELS) * 320, 2 * 4 * 320, 3)
@@ -235,7 +235,7 @@ def test_older_version_of_the_data_set_is_named(tmp_path, capsys):
     assert "1.0.0: an older form of this data set, which may hold whole files" in capsys.readouterr().out
 
 
-def test_signal_ends_it_with_one_line_and_no_incomplete_data_set(tmp_path):
+def test_signal_stops_preparation_with_one_line_and_no_data_set(tmp_path):
     code = """
 import os, runpy, signal, sys
 from data_prep.phantom.source import PhantomSource
@@ -255,7 +255,7 @@ runpy.run_module("data_prep", run_name="__main__")
     assert not list((tmp_path / "phantom").iterdir())
 
 
-def test_folder_without_permission_is_one_sentence(tmp_path, capsys, monkeypatch):
+def test_output_without_write_permission_is_one_sentence(tmp_path, capsys, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "out"))
 

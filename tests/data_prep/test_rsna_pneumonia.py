@@ -34,7 +34,7 @@ def test_boxes_are_lesions_clipped_at_the_border(survey):
     assert beyond[60:, 50:].all() and beyond.sum() == 4 * 6
 
 
-def test_patients_are_nihs_if_the_mapping_exists(survey, tmp_path):
+def test_patient_ids_are_those_of_nih_if_the_mapping_exists(survey, tmp_path):
     patient_ids = survey("rsna_pneumonia").attribute("patient_id")
     assert patient_ids[f"{FOLDER}/0004cfab.dcm"] == patient_ids[f"{FOLDER}/00313ee0.dcm"] == "nih-00000012"
     assert patient_ids[f"{FOLDER}/00a85be6.dcm"] == "rsna-00a85be6"  # the mapping lacks it

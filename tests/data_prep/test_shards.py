@@ -83,7 +83,7 @@ def test_shard_that_cannot_be_written_is_reported(tmp_path):
         shards.write_shard(shard, lambda row: Example(row.id, row.id, b"x", 1, 1))
 
 
-def test_radiographs_that_are_drawn_ahead_are_written_as_those_drawn_one_by_one(tmp_path):
+def test_records_read_ahead_are_written_in_order(tmp_path):
     options = PhantomOptions(count=1, size=64)
     records = [*SOURCE.records(tmp_path, options)]
     later_is_read = threading.Event()

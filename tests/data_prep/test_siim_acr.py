@@ -33,7 +33,7 @@ def test_several_masks_of_an_image_are_united(survey):
     assert lesions[2] == b""
 
 
-def test_labels_and_what_is_left_out(survey):
+def test_labels_and_reasons_of_skipped_images(survey):
     found = survey("siim_acr")
     records = by_number(found.records)
     assert (records[1].label, records[1].findings) == ("pneumothorax", {"Pneumothorax": 1})
@@ -47,7 +47,7 @@ def test_labels_and_what_is_left_out(survey):
     assert (example.age, example.sex, example.view) == (28, "F", "PA")
 
 
-def test_the_second_stage_has_all_images_in_one_folder(survey, tmp_path):
+def test_second_stage_layout_with_all_images_in_one_folder_is_read(survey, tmp_path):
     survey("siim_acr")
     root = tmp_path / "upstream"
     (root / "train-rle.csv").rename(root / "stage_2_train.csv")

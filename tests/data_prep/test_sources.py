@@ -119,12 +119,12 @@ def test_source_describes_itself(name):
 def test_committed_splits_match_the_benchmark(shared):
     """No training radiograph is in the benchmark's test split."""
     with (shared / "data" / "benchmark.csv").open(newline="") as file:
-        told = list(csv.DictReader(file))
+        benchmark_rows = list(csv.DictReader(file))
     committed = {name: source.splits_table() for name, source in SOURCES.items() if source.splits_table()}
     datasets = {"covid_chestxray": "covid-chestxray-dataset", "openist": "openist", "kermany": "chest_xray"}
     assert set(committed) == {*datasets, "coronahack"}
     assert committed["coronahack"] == committed["kermany"]
     for name, dataset in datasets.items():
-        known = {row["patient_id"]: row["split"] for row in told if row["dataset"] == dataset}
+        known = {row["patient_id"]: row["split"] for row in benchmark_rows if row["dataset"] == dataset}
         table = {patient: split for (_, patient), split in splits.read_table(committed[name]).items()}
         assert known and known.items() <= table.items()

@@ -20,7 +20,7 @@ def draw_rows(count: int, label: str, source: str = "a", images: int = 1) -> lis
     ]
 
 
-def where(plan: dict[str, list[Record]]) -> dict[str, str]:
+def split_by_id(plan: dict[str, list[Record]]) -> dict[str, str]:
     return {row.id: split for split, rows in plan.items() for row in rows}
 
 
@@ -42,19 +42,21 @@ def test_a_patient_is_in_one_split_even_with_two_labels():
     for split, kept in plan.items():
         for row in kept:
             splits_of.setdefault(row.patient_id, set()).add(split)
-    assert len(splits_of) == 30 and all(len(held) == 1 for held in splits_of.values())
+    assert len(splits_of) == 30 and all(len(split_names) == 1 for split_names in splits_of.values())
     assert sum(map(len, plan.values())) == len(rows)
 
 
 def test_splits_depend_on_the_seed_only():
     rows = draw_rows(50, "viral")
-    assert where(splits.assign_splits(rows, SHARES, 3)) == where(splits.assign_splits(rows[::-1], SHARES, 3))
-    assert where(splits.assign_splits(rows, SHARES, 3)) != where(splits.assign_splits(rows, SHARES, 4))
+    assert split_by_id(splits.assign_splits(rows, SHARES, 3)) == split_by_id(
+        splits.assign_splits(rows[::-1], SHARES, 3)
+    )
+    assert split_by_id(splits.assign_splits(rows, SHARES, 3)) != split_by_id(splits.assign_splits(rows, SHARES, 4))
 
 
 def test_one_more_patient_moves_few_others():
-    before = where(splits.assign_splits(draw_rows(200, "viral"), SHARES, 0))
-    after = where(splits.assign_splits(draw_rows(201, "viral"), SHARES, 0))
+    before = split_by_id(splits.assign_splits(draw_rows(200, "viral"), SHARES, 0))
+    after = split_by_id(splits.assign_splits(draw_rows(201, "viral"), SHARES, 0))
     assert sum(after[name] != split for name, split in before.items()) <= 4
 
 
@@ -91,7 +93,7 @@ def test_table_of_splits_can_be_read_back(tmp_path):
     plan = splits.assign_splits(rows, SHARES, 0)
     (tmp_path / "splits.csv").write_text(splits.format_table(plan))
     bound, left = splits.assign_fixed_splits(rows, splits.read_table(tmp_path / "splits.csv"))
-    assert not left and where(splits.assign_splits(bound, SHARES, seed=99)) == where(plan)
+    assert not left and split_by_id(splits.assign_splits(bound, SHARES, seed=99)) == split_by_id(plan)
 
 
 def test_table_of_patients_skips_other_patients(tmp_path):

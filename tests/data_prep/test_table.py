@@ -67,7 +67,7 @@ def test_record_has_the_data_of_its_row_and_file(tmp_path):
     assert np.isnan(second["age"]) and np.isnan(second["spacing"]).all()
 
 
-def test_bad_rows_are_reported_and_the_others_kept(tmp_path, capsys):
+def test_bad_rows_are_reported_and_the_others_prepared(tmp_path, capsys):
     write_image(tmp_path / "good.png")
     (tmp_path / "text.png").write_text("no image")
     write_image(tmp_path / "wide.png", (48, 90))
@@ -159,7 +159,7 @@ def test_mask_kind_is_inferred_from_values(tmp_path):
     assert read_label_map(structures, "", (2, 2))[1] == "structures"
     mask, kind = read_label_map(lungs, "", (2, 2))
     assert (mask.tolist(), kind) == ([[0, 1], [0, 1]], "lungs")
-    mask, kind = read_label_map(united, "lungs", (2, 2))  # told so, left and right lung are one
+    mask, kind = read_label_map(united, "lungs", (2, 2))  # of the kind "lungs", left and right lung are one
     assert (mask.tolist(), kind) == ([[0, 1], [1, 1]], "lungs")
     with pytest.raises(RecordError, match=r"l\.png holds the value 255"):
         read_label_map(lungs, "structures", (2, 2))
@@ -208,9 +208,11 @@ def test_labels_are_mapped_to_the_shared_vocabulary(tmp_path, capsys):
     words = ["Normal", "NORMAL", "COVID-19", "Covid", "covid19", "TB"]
     rows = "".join(f"{name},{word}\n" for name, word in zip(fill(tmp_path), words, strict=True))
     assert prepare_text(tmp_path, f"path,label\n{rows}") == 0
-    told = [(one["label"].decode(), one["upstream_label"].decode()) for one in records(tmp_path / "table.csv", "train")]
+    stored = [
+        (one["label"].decode(), one["upstream_label"].decode()) for one in records(tmp_path / "table.csv", "train")
+    ]
     labels = ["normal", "normal", "covid19", "covid19", "covid19", "tuberculosis"]
-    assert told == list(zip(labels, words, strict=True))
+    assert stored == list(zip(labels, words, strict=True))
     assert "'COVID-19', 'Covid', 'covid19' as covid19; 'NORMAL', 'Normal' as normal" in capsys.readouterr().out
 
 
@@ -223,7 +225,7 @@ def test_rows_without_a_label_are_skipped_if_others_have_one(tmp_path, capsys):
     assert "5 skipped" in output.out and "skipped images/1.png: line 3: no label (nan)" in output.err
 
 
-def test_rows_without_a_label_are_kept_in_a_table_with_masks(tmp_path, capsys):
+def test_rows_without_a_label_are_allowed_in_a_table_with_masks(tmp_path, capsys):
     first, second, *_ = fill(tmp_path)
     text = f"path,label,mask\n{first},,{second}\n{second},viral,\nimages/2.png,,\n"
     assert prepare_text(tmp_path, text) == 0
@@ -244,7 +246,7 @@ def test_rows_without_a_label_are_kept_in_a_table_with_masks(tmp_path, capsys):
         "filename|Finding Labels|source|site\nimages/../images/0.png|viral|ours|x\n",
     ],
 )
-def test_formats_of_tables(tmp_path, capsys, text):
+def test_delimiters_header_case_and_blank_lines_of_tables(tmp_path, capsys, text):
     fill(tmp_path)
     assert prepare_text(tmp_path, text) == 0
     (one,) = records(tmp_path / "table.csv", "train")
@@ -374,7 +376,7 @@ def findings_of(table: Path) -> dict[str, dict[str, float]]:
     return {record["path"].decode(): json.loads(record["findings"]) for record in stored}
 
 
-def test_columns_of_findings_say_what_is_known_of_each(tmp_path):
+def test_finding_columns_are_read_as_present_absent_or_uncertain(tmp_path):
     columns = ["path", "split", "Pleural Effusion", "Edema", "Mass", "notes"]
     cells = {"a": ("1.0", "", "0"), "b": ("-1", "0.0", "0,33"), "c": ("", "nan", ""), "d": ("0", "1", "1")}
     for name in cells:
@@ -393,7 +395,7 @@ def test_columns_of_findings_say_what_is_known_of_each(tmp_path):
     assert "columns of table.csv that are not used: notes" in report["remarks"]
 
 
-def test_a_label_of_several_findings_makes_the_others_negative(tmp_path):
+def test_label_with_several_findings_makes_the_others_negative(tmp_path):
     labels = {"a": "Mass|Edema", "b": "No Finding", "c": "Edema", "d": ""}
     for name in labels:
         write_image(tmp_path / f"{name}.png", seed=ord(name))
@@ -413,7 +415,7 @@ def test_a_label_of_several_findings_makes_the_others_negative(tmp_path):
         ("--findings=sex", "line 2 has 'F' in the column sex"),
     ],
 )
-def test_findings_that_cannot_be_read_are_named(tmp_path, capsys, flag, problem):
+def test_invalid_finding_columns_are_named(tmp_path, capsys, flag, problem):
     table = write_table(tmp_path, [row("a.png", sex="F", Mass="1")], [*COLUMNS, "Mass"])
     assert prepare(table, flag) == 2
     assert problem in capsys.readouterr().err

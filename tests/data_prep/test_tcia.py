@@ -12,7 +12,7 @@ def reasons(found) -> dict[str, str]:
     return {name.split("/", 3)[-1]: reason for name, reason in found.skipped.items()}
 
 
-def test_ricord(survey):
+def test_ricord_patients_labels_views_and_skipped_files(survey):
     found = survey("ricord")
     assert sorted(found.attribute("patient_id").values()) == [
         "ricord-419639-000025",
@@ -29,7 +29,7 @@ def test_ricord(survey):
     assert reason.startswith("truncated")
 
 
-def test_covid_19_ar(survey):
+def test_covid_19_ar_patients_ages_and_skipped_files(survey):
     found = survey("covid_19_ar")
     assert sorted(found.attribute("patient_id").values()) == [
         "covid_19_ar-16406488",
@@ -39,7 +39,7 @@ def test_covid_19_ar(survey):
     ]
     assert set(found.attribute("age").values()) == {62}
     assert reasons(found) == {
-        "01-12-2012-NA-CT CHEST-11111/3.000000-AXIAL-22222": "CT, not a radiograph",  # three files: told by the table
+        "01-12-2012-NA-CT CHEST-11111/3.000000-AXIAL-22222": "CT, not a radiograph",  # three files, by the table
         "05-05-2012-NA-CT ABDOMEN-33333/1.000000-SCOUT-44444/1-1.dcm": "CT, not a radiograph, by its Modality",
         "07-07-2012-NA-XR CHEST PA AND LATERAL-55555/1.000000-LATERAL-66666/1-1.dcm": (
             "lateral view, by its SeriesDescription"
@@ -48,20 +48,20 @@ def test_covid_19_ar(survey):
 
 
 @pytest.mark.parametrize("view", ["LL", "RL", "LATERAL", "Lateral", "LAT", "L LAT"])
-def test_lateral_views(view):
+def test_is_lateral_of_lateral_views(view):
     assert is_lateral(view)
 
 
 @pytest.mark.parametrize("view", ["", "PA", "AP", "AP PORTABLE", "PA/LAT", "LLD", "PLATE"])
-def test_other_views(view):
+def test_is_lateral_of_other_views_is_false(view):
     assert not is_lateral(view)
 
 
 @pytest.mark.parametrize(("text", "years"), [("045Y", 45), ("51", 51), ("006M", 0.5), ("000D", 0), ("120Y", 120)])
-def test_ages(text, years):
+def test_parse_age_returns_years(text, years):
     assert parse_age(text) == years
 
 
 @pytest.mark.parametrize("text", ["", "Y", "about 50", "148", "-3Y"])
-def test_invalid_ages(text):
+def test_parse_age_of_invalid_text_is_nan(text):
     assert math.isnan(parse_age(text))

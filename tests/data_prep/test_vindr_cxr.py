@@ -12,7 +12,7 @@ def positive(record):
     return {name: value for name, value in record.findings.items() if value}
 
 
-def test_the_majority_of_the_readers_counts_or_their_fraction(survey):
+def test_findings_are_the_majority_or_fraction_of_the_readers(survey):
     images = [f"train/{image}.dicom" for image in _TRAIN]
     majority = survey("vindr_cxr").records
     assert [positive(majority[image]) for image in images[:4]] == [{"Cardiomegaly": 1}, {}, {}, {"Atelectasis": 1}]
@@ -22,7 +22,7 @@ def test_the_majority_of_the_readers_counts_or_their_fraction(survey):
     assert len(soft[images[1]].findings) == 27 and not positive(soft[images[1]])
 
 
-def test_the_test_set_is_upstreams_consensus(survey):
+def test_test_split_has_the_upstream_consensus(survey):
     records = survey("vindr_cxr", readers="soft").records
     test = {name: positive(record) for name, record in records.items() if record.split == "test"}
     assert test == {f"test/{image}.dicom": {"Edema": 1} for image in _TEST}
@@ -44,7 +44,7 @@ def test_boxes_of_all_readers_are_lesions(survey):
     np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(example.lesions, np.uint8), 0), expected)
 
 
-def test_a_label_that_is_not_0_or_1_is_a_sentence(survey, tmp_path):
+def test_label_other_than_0_or_1_is_refused(survey, tmp_path):
     survey("vindr_cxr")
     table = tmp_path / "upstream" / "annotations" / "image_labels_test.csv"
     table.write_text(table.read_text().replace(",0\n", ",0\n").replace(f"{_TEST[1]},0", f"{_TEST[1]},2"))
