@@ -1,4 +1,4 @@
-"""Results in Orthanc: stored once, in the study of the radiograph, and shown as they were written."""
+"""Results in Orthanc: stored once, in the study of the radiograph, with unchanged pixels."""
 
 import cv2
 import numpy as np

@@ -29,7 +29,7 @@ def folder(model, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("deidentify", [False, True])
-def test_a_planted_patient_is_in_the_results_alone(folder, tmp_path, capfd, caplog, deidentify):
+def test_patient_attributes_are_only_in_dicom_results(folder, tmp_path, capfd, caplog, deidentify):
     caplog.set_level(logging.DEBUG)
     out = tmp_path / "out"
     kinds = ("figure", "json", "dicom")
@@ -52,7 +52,7 @@ def test_a_planted_patient_is_in_the_results_alone(folder, tmp_path, capfd, capl
         assert pydicom.dcmread(path).Modality in ("SEG", "OT", "SR")
 
 
-def test_a_secret_that_cannot_be_read_ends_the_command(folder, tmp_path, configuration):
+def test_invalid_secret_stops_the_prediction(folder, tmp_path, configuration):
     configuration.parent.mkdir(parents=True)
     configuration.write_bytes(b"short")
     with pytest.raises(user_secret.SecretError, match="a secret of 5 bytes can be guessed"):
@@ -60,7 +60,7 @@ def test_a_secret_that_cannot_be_read_ends_the_command(folder, tmp_path, configu
     assert not (tmp_path / "out").exists()
 
 
-def test_loggers_have_their_levels_again(model, tmp_path):
+def test_logger_levels_are_restored(model, tmp_path):
     logger = logging.getLogger("highdicom")
     level = logger.level
     chest.save_chest(tmp_path / "a.dcm")

@@ -1,4 +1,4 @@
-"""DICOM results: what other software reads in them, in which raster, and what of the patient is where."""
+"""DICOM results as other software reads them: pixels, codes, references, and attributes of the patient."""
 
 import shutil
 import subprocess
@@ -38,7 +38,7 @@ def list_text(dataset):
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_segments_lie_over_the_pixels_of_the_file(model, tmp_path, orientation):
+def test_segments_are_aligned_with_the_pixels_of_the_file(model, tmp_path, orientation):
     path = tmp_path / "a.dcm"
     photometric = "MONOCHROME1" if orientation == ("R", "F") else "MONOCHROME2"
     chest.save_chest(path, orientation=orientation, PhotometricInterpretation=photometric)
@@ -61,7 +61,7 @@ def test_segments_lie_over_the_pixels_of_the_file(model, tmp_path, orientation):
 
 
 @pytest.mark.parametrize("orientation", [None, ("F", "L")])
-def test_the_overlay_is_in_the_raster_of_the_file(model, tmp_path, orientation):
+def test_overlay_has_the_orientation_and_size_of_the_file(model, tmp_path, orientation):
     path = tmp_path / "a.dcm"
     chest.save_chest(path, orientation=orientation)
     prediction = replace(model.predict(path), saliency=None)
@@ -77,7 +77,7 @@ def test_the_overlay_is_in_the_raster_of_the_file(model, tmp_path, orientation):
     assert contour.sum() > 100 and (drawn[upper][contour] >= 2).mean() > 0.9
 
 
-def test_the_purpose_is_in_the_pixels_of_the_overlay(model, tmp_path):
+def test_overlay_pixels_state_that_it_is_not_for_diagnosis(model, tmp_path):
     chest.save_chest(tmp_path / "a.dcm")
     prediction = model.predict(tmp_path / "a.dcm")
     overlay = prediction.to_dicom(tmp_path / "a.dcm")[1]
@@ -87,7 +87,7 @@ def test_the_purpose_is_in_the_pixels_of_the_overlay(model, tmp_path):
     assert overlay.SeriesDescription == "cxrjax overlay (research, not for diagnosis)"
 
 
-def test_the_report_has_the_numbers_of_the_prediction(model, tmp_path):
+def test_structured_report_has_the_numbers_of_the_prediction(model, tmp_path):
     path = tmp_path / "a.dcm"
     chest.save_chest(path, **SPACING)
     prediction = replace(model.predict(path), notice="A stand-in.")
@@ -119,7 +119,7 @@ def test_the_report_has_the_numbers_of_the_prediction(model, tmp_path):
     assert report.VerificationFlag == "UNVERIFIED"
 
 
-def test_the_report_says_of_each_of_several_findings_whether_it_is_predicted(model, tmp_path):
+def test_structured_report_lists_each_finding_as_predicted_or_not(model, tmp_path):
     path = tmp_path / "a.dcm"
     chest.save_chest(path)
     info = model.predict(path).model_info._replace(temperature={"viral": 1.25})
@@ -159,8 +159,8 @@ def test_dciodvfy_finds_no_error(model, tmp_path, deidentify, has_lungs):
 
 
 @pytest.mark.parametrize("sop_class", ["1.2.840.10008.5.1.4.1.1.7.2", "1.2.3.4.5.6"])
-def test_references_have_the_kind_of_the_source_whatever_it_is(model, tmp_path, sop_class):
-    """As a multi-frame Secondary Capture of one frame, and a kind of a maker of devices."""
+def test_references_have_the_sop_class_of_the_source(model, tmp_path, sop_class):
+    """The sources are a multi-frame Secondary Capture of one frame, and a private SOP class."""
     path = tmp_path / "a.dcm"
     chest.save_chest(path, SOPClassUID=sop_class)
     results = model.predict(path).to_dicom(path)
@@ -169,7 +169,7 @@ def test_references_have_the_kind_of_the_source_whatever_it_is(model, tmp_path, 
         assert items and {item.ReferencedSOPClassUID for item in items} == {sop_class}
 
 
-def test_a_repeated_prediction_has_the_same_uids(model, tmp_path):
+def test_repeated_prediction_has_the_same_uids(model, tmp_path):
     path = tmp_path / "a.dcm"
     chest.save_chest(path)
     prediction = model.predict(path)
@@ -194,7 +194,7 @@ def test_attributes_of_patient_and_study_are_copied(model, tmp_path):
         assert "PatientBirthTime" not in written
 
 
-def test_uids_that_replace_others_depend_on_the_secret(model, tmp_path, configuration):
+def test_deidentified_uids_depend_on_the_secret(model, tmp_path, configuration):
     path = tmp_path / "a.dcm"
     chest.save_chest(path)
     prediction = model.predict(path)
@@ -209,7 +209,7 @@ def test_uids_that_replace_others_depend_on_the_secret(model, tmp_path, configur
         assert not {result[keyword].value for result in ours} & {result[keyword].value for result in theirs}
 
 
-def test_deidentified_results_have_nothing_of_patient_and_study(model, tmp_path, configuration):
+def test_deidentified_results_have_no_attributes_of_patient_or_study(model, tmp_path, configuration):
     configuration.parent.mkdir(parents=True, exist_ok=True)
     configuration.write_bytes(b"a secret that is always the same")
     results = {}
@@ -250,7 +250,7 @@ def test_without_lungs_there_is_no_segmentation(model, tmp_path):
         ({"Rows": 75}, False, "its upright size of 75 x 104 pixels is not that of the prediction, 150 x 104"),
     ],
 )
-def test_a_header_without_identity_is_refused_in_one_sentence(model, tmp_path, tags, deidentify, reason):
+def test_missing_or_invalid_uid_is_refused_in_one_sentence(model, tmp_path, tags, deidentify, reason):
     chest.save_chest(tmp_path / "a.dcm")
     prediction = model.predict(tmp_path / "a.dcm")
     chest.save_chest(tmp_path / "b.dcm", **tags)
@@ -260,7 +260,7 @@ def test_a_header_without_identity_is_refused_in_one_sentence(model, tmp_path, t
     assert reason in str(caught.value) and "lanted" not in str(caught.value)
 
 
-def test_another_file_is_refused_by_its_name(model, tmp_path):
+def test_file_that_is_not_dicom_is_refused_by_name(model, tmp_path):
     chest.save_chest(tmp_path / "a.dcm")
     prediction = model.predict(tmp_path / "a.dcm")
     (tmp_path / "b.png").write_bytes(b"\x89PNG" + bytes(200))
@@ -268,7 +268,7 @@ def test_another_file_is_refused_by_its_name(model, tmp_path):
         prediction.to_dicom(tmp_path / "b.png")
 
 
-def test_lungs_get_sides_only_where_they_lie_as_in_a_frontal_radiograph():
+def test_lungs_have_sides_only_if_placed_as_in_a_frontal_radiograph():
     labels = chest.draw_labels()
     names = [structure.name for structure in segmentation.find_structures(labels)]
     assert names == ["left lung", "right lung", "heart"]
@@ -279,7 +279,7 @@ def test_lungs_get_sides_only_where_they_lie_as_in_a_frontal_radiograph():
         assert np.array_equal(structures[0].mask, odd >= 2)
 
 
-def test_an_overlay_is_not_examined_as_a_radiograph(model, tmp_path):
+def test_overlay_of_cxrjax_is_refused_as_input(model, tmp_path):
     chest.save_chest(tmp_path / "a.dcm")
     overlay = model.predict(tmp_path / "a.dcm").to_dicom(tmp_path / "a.dcm")[1]
     (tmp_path / "b.dcm").write_bytes(dicom.encode(overlay))

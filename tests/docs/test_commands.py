@@ -1,4 +1,4 @@
-"""Commands in the README and on the pages of the site: all are valid, and those of the README run as they stand."""
+"""Commands in the README and on the pages of the site: all are valid, and those of the README run unchanged."""
 
 import ast
 import os
@@ -72,7 +72,7 @@ def test_every_command_of_a_page_is_valid(path) -> None:
     assert [(words, text) for words in commands(path) if (text := problem(words))] == []
 
 
-def test_the_readme_is_short_and_its_links_are_files() -> None:
+def test_readme_is_short_and_its_links_exist() -> None:
     text = README.read_text(encoding="utf-8")
     assert len(text.split()) <= 900
     targets = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
@@ -83,8 +83,8 @@ def test_the_readme_is_short_and_its_links_are_files() -> None:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    """A folder with what the README calls "patient.png" and "radiographs", and the command on the path."""
+def readme_folder(tmp_path_factory) -> Path:
+    """A folder with the files that the README names, "patient.png" and "radiographs", and `cxrjax` on the path."""
     folder = tmp_path_factory.mktemp("readme")
     script = folder / "bin" / "cxrjax"
     script.parent.mkdir()
@@ -102,11 +102,11 @@ def place(tmp_path_factory) -> Path:
     return folder
 
 
-def run(place: Path, script: str) -> str:
-    path = f"{place / 'bin'}:{os.environ['PATH']}"
+def run(readme_folder: Path, script: str) -> str:
+    path = f"{readme_folder / 'bin'}:{os.environ['PATH']}"
     result = subprocess.run(
         ["bash", "-e", "-c", script],
-        cwd=place,
+        cwd=readme_folder,
         env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
@@ -116,31 +116,34 @@ def run(place: Path, script: str) -> str:
     return result.stdout
 
 
-def test_the_preparation_of_the_readme_runs(place) -> None:
+def test_readme_prepare_command_runs(readme_folder) -> None:
     line = next(words for words in commands(README) if words[1] == "prepare")
-    assert "40" in run(place, shlex.join(line))
-    assert (place / "data" / "findings").is_dir()
+    assert "40" in run(readme_folder, shlex.join(line))
+    assert (readme_folder / "data" / "findings").is_dir()
 
 
 @pytest.mark.slow
-def test_the_readme_runs_as_it_stands(place) -> None:
+def test_readme_commands_and_code_run(readme_folder) -> None:
     scripts = [block for block in blocks(README, "bash") if "pip install" not in block]
     demo, training, trust = scripts
-    assert "Dice of the lungs 0.9" in run(place, demo)
+    assert "Dice of the lungs 0.9" in run(readme_folder, demo)
     (code,) = blocks(README, "python")
-    printed = run(place, f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}").strip()
+    printed = run(readme_folder, f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}").strip()
     expected = re.search(r"^ {4}(\w+ \{.*\})$", README.read_text(encoding="utf-8"), re.MULTILINE)
     assert expected
     label, votes = (text.split(" ", 1) for text in (printed, expected[1]))
     assert label[0] == votes[0]
     counts = [ast.literal_eval(text[1]) for text in (label, votes)]
     assert all(abs(counts[0][name] - counts[1][name]) <= 3 for name in counts[1])
-    assert {path.name for path in (place / "out").iterdir()} >= {
+    assert {path.name for path in (readme_folder / "out").iterdir()} >= {
         "phantom_normal.png.figure.png",
         "phantom_normal.png.mask.png",
         "phantom_normal.png.map.png",
     }
-    run(place, training.replace("--output=out", "--output=predictions").replace("--out=data", "--out=data --overwrite"))
-    assert len((place / "predictions" / "predictions.csv").read_text(encoding="utf-8").splitlines()) == 41
-    run(place, trust)
-    assert "audit" in (place / "runs/findings/report/index.html").read_text(encoding="utf-8")
+    run(
+        readme_folder,
+        training.replace("--output=out", "--output=predictions").replace("--out=data", "--out=data --overwrite"),
+    )
+    assert len((readme_folder / "predictions" / "predictions.csv").read_text(encoding="utf-8").splitlines()) == 41
+    run(readme_folder, trust)
+    assert "audit" in (readme_folder / "runs/findings/report/index.html").read_text(encoding="utf-8")

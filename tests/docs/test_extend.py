@@ -27,8 +27,8 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "how_to" / "extend.md"
 
 
 @pytest.fixture
-def follow(monkeypatch, tmp_path):
-    """Make a module of a code block of a section, by the name that the section gives it."""
+def make_module(monkeypatch, tmp_path):
+    """Return a function that makes a module of a code block of a section."""
 
     def make(section: str, block: int, name: str) -> types.ModuleType:
         text = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
@@ -46,13 +46,13 @@ def follow(monkeypatch, tmp_path):
     return make
 
 
-def test_an_architecture(follow, monkeypatch) -> None:
+def test_architecture_of_the_page_is_created(make_module, monkeypatch) -> None:
     monkeypatch.setattr(registry, "BACKBONES", dict(registry.BACKBONES))
     monkeypatch.setattr(registry, "_FIRST_CONV", dict(registry._FIRST_CONV))
     monkeypatch.setattr(key_map, "_KEY_MAPS", dict(key_map._KEY_MAPS))
     monkeypatch.setattr(registry, "ARCHITECTURES", (*registry.ARCHITECTURES, "tiny_cnn"))
-    follow("An architecture", 0, "cxrjax.models.tiny_cnn")
-    follow("An architecture", 1, "registration")
+    make_module("An architecture", 0, "cxrjax.models.tiny_cnn")
+    make_module("An architecture", 1, "registration")
     module, variables = cx.models.create("tiny_cnn", 3, size=32, channels=1)
     assert registry.accepts_gray(module)
     logits = module.apply(variables, jnp.ones((2, 32, 32, 1)), train=False)
@@ -61,8 +61,8 @@ def test_an_architecture(follow, monkeypatch) -> None:
     assert tensors["conv.0.weight"].shape == (16, 1, 3, 3) and tensors["head.bias"].shape == (3,)
 
 
-def test_a_source(follow, tmp_path) -> None:
-    source = follow("A source of data", 0, "data_prep.clinic.source").SOURCE
+def test_data_source_of_the_page_prepares_a_data_set(make_module, tmp_path) -> None:
+    source = make_module("A source of data", 0, "data_prep.clinic.source").SOURCE
     for number, name in enumerate(("normal/p1_1", "normal/p2_1", "covid19/p3_1", "covid19/p3_lateral")):
         save_image(tmp_path / "raw" / f"{name}.png", np.random.default_rng(number).integers(0, 256, (64, 64), np.uint8))
     options = Options(raw_dir=str(tmp_path / "raw"), out=str(tmp_path / "data"), split_ratios=(1.0, 0.0, 0.0))
@@ -72,8 +72,8 @@ def test_a_source(follow, tmp_path) -> None:
     assert sorted(dataset.labels) == ["covid19", "normal", "normal"]
 
 
-def test_a_metric(follow) -> None:
-    balanced_accuracy = follow("A metric", 0, "example_metric").balanced_accuracy
+def test_metric_of_the_page_is_computed(make_module) -> None:
+    balanced_accuracy = make_module("A metric", 0, "example_metric").balanced_accuracy
     truth = np.array([0, 0, 0, 1])
     predicted = np.array([0, 0, 1, 1])
     weights = np.array([[1, 1, 1, 1], [0, 0, 2, 2]])
@@ -81,8 +81,8 @@ def test_a_metric(follow) -> None:
     np.testing.assert_allclose(confidence.values(score), [(2 / 3 + 1) / 2, (0 + 1) / 2])
 
 
-def test_a_patch_strategy(follow) -> None:
-    strategy = follow("A patch strategy", 0, "cxrjax.inference.strategies.upper").STRATEGY
+def test_patch_strategy_of_the_page_samples_patches(make_module) -> None:
+    strategy = make_module("A patch strategy", 0, "cxrjax.inference.strategies.upper").STRATEGY
     assert strategy._fields == STRATEGIES["local"]._fields
     mask = jnp.zeros((40, 40), bool).at[10:31, 5:35].set(True)
     radiograph = SegmentedRadiograph(jnp.full((40, 40), 9, jnp.uint8), mask, jnp.ones(()), jax.random.key(0))

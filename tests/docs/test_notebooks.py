@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-SMALL = {"COUNT": "6", "EPOCHS": "1"}  # in place of the numbers of the first cell
+SMALL = {"COUNT": "6", "EPOCHS": "1"}  # replace the numbers of the first cell
 
 
 def code_cells(path: Path) -> list[str]:
@@ -19,7 +19,7 @@ def code_cells(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_has_no_output_and_begins_with_its_purpose(path) -> None:
+def test_notebook_has_no_output_and_begins_with_its_purpose(path) -> None:
     notebook = json.loads(path.read_text(encoding="utf-8"))
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
     for cell in notebook["cells"]:
@@ -32,7 +32,7 @@ def test_a_notebook_has_no_output_and_begins_with_its_purpose(path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs(path, tmp_path) -> None:
+def test_notebook_runs(path, tmp_path) -> None:
     code = "\n".join(code_cells(path))
     for name, value in SMALL.items():
         code = re.sub(rf"^{name} = \d+", f"{name} = {value}", code, flags=re.MULTILINE)

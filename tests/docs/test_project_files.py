@@ -13,7 +13,7 @@ PROJECTS = ("jongcye", "manastahir", "fsarshad", "hieu2695", "singhaxn")
 yaml = pytest.importorskip("yaml")
 
 
-def test_the_workflows_run_rules_of_the_makefile_on_every_supported_python() -> None:
+def test_workflows_run_makefile_rules_on_every_supported_python() -> None:
     rules = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     files = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
     for path in files:
@@ -27,7 +27,7 @@ def test_the_workflows_run_rules_of_the_makefile_on_every_supported_python() -> 
     assert tests["jobs"]["tests"]["strategy"]["matrix"]["python"] == versions
 
 
-def test_the_citation_has_the_version_the_paper_and_all_five_projects() -> None:
+def test_citation_has_version_paper_and_all_five_projects() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == cxrjax.__version__
     assert citation["references"][0]["doi"] == "10.1109/TMI.2020.2993291"
@@ -35,7 +35,7 @@ def test_the_citation_has_the_version_the_paper_and_all_five_projects() -> None:
     assert owners == list(PROJECTS)
 
 
-def test_every_extra_that_is_named_exists_and_the_container_has_an_ordinary_user() -> None:
+def test_named_extras_exist_and_the_container_user_is_not_root() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = set(project["optional-dependencies"])
     assert {"cuda13", "tpu", "serve", "dicom", "hub", "kaggle", "beam", "onnx", "all", "test", "docs"} <= extras

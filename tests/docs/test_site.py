@@ -1,4 +1,4 @@
-"""The documentation site: generated pages are complete, and it is built without a dead link or a foreign resource."""
+"""The documentation site: generated pages are complete, and the build has no dead links or external resources."""
 
 import importlib.util
 import re
@@ -32,12 +32,12 @@ def test_every_setting_has_a_meaning_and_a_source(hooks) -> None:
     assert [entry.key for entry in entries if not entry.source] == [], "end its comment in settings.py by `; ours`"
 
 
-def test_a_setting_is_shown_with_its_unit_its_range_and_its_source(hooks) -> None:
+def test_settings_page_has_unit_range_and_source(hooks) -> None:
     row = "| `patches.size` | `224` | whole number, 8 to 8,192 | pixels, side of a patch | paper II-C |"
     assert row in hooks.render_settings().splitlines()
 
 
-def test_every_command_and_source_of_data_has_a_section(hooks) -> None:
+def test_every_command_and_data_source_has_a_section(hooks) -> None:
     page = hooks.render_command_line()
     assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == [*MODES, "demo", "completion"]
     assert "## openist\n" in hooks.render_data_prep() and "## describe\n" in hooks.render_data_prep()
@@ -58,7 +58,7 @@ def test_every_file_of_the_reference_is_named_in_the_code() -> None:
 
 
 class _Resources(HTMLParser):
-    """Collects what a page loads, which is all but its links."""
+    """Collects the addresses of the resources that a page loads, without its links."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class _Resources(HTMLParser):
 
 
 @pytest.mark.slow
-def test_the_site_is_built_strictly_and_loads_nothing_from_elsewhere(hooks, tmp_path) -> None:
+def test_site_builds_strictly_and_loads_no_external_resources(hooks, tmp_path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", f"--site-dir={tmp_path / 'site'}"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
