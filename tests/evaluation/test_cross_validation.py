@@ -1,4 +1,4 @@
-"""Folds: which are trained on, and the pooled scores by hand."""
+"""Cross-validation: the folds of each training, and the pooled scores by hand."""
 
 import json
 
@@ -26,7 +26,7 @@ def load(directory, split):
     return dataset.load(directory, split, size=32, gamma=0.5, equalize=True, borders="uniform", num_threads=1)
 
 
-def test_splits_are_united_in_order(folds):
+def test_joined_splits_are_concatenated_in_order(folds):
     first, second, both = (load(folds, split) for split in ("fold0", "fold2", "fold0+fold2"))
     assert both.paths == first.paths + second.paths
     np.testing.assert_array_equal(both.images, np.concatenate([first.images, second.images]))
@@ -40,7 +40,7 @@ def test_no_patient_is_in_two_folds(folds):
     assert sum(map(len, patients)) == len(set.union(*patients))
 
 
-def test_a_score_is_pooled_by_students_t():
+def test_pooled_score_has_a_student_t_interval():
     values = [0.8, 0.9, 0.7, 0.8]
     pooled = cross_validation.pool_scores(values)
     assert pooled["mean"] == pytest.approx(0.8) and pooled["deviation"] == pytest.approx(np.sqrt(0.02 / 3))
@@ -53,7 +53,7 @@ def test_a_score_is_pooled_by_students_t():
     }  # fmt: skip
 
 
-def test_each_fold_is_tested_on_once_and_a_stopped_run_goes_on(folds, tmp_path, monkeypatch):
+def test_each_fold_is_tested_once_and_a_stopped_run_resumes(folds, tmp_path, monkeypatch):
     config = default_config()
     config.task, config.data.dir = "segment", folds
     trained, stop = [], {"fold2"}
@@ -89,7 +89,7 @@ def test_each_fold_is_tested_on_once_and_a_stopped_run_goes_on(folds, tmp_path, 
         cross_validation.cross_validate(freeze(config), tmp_path)
 
 
-def test_a_data_set_without_folds_is_named(tmp_path):
+def test_data_set_without_folds_is_refused_by_name(tmp_path):
     assert prepare(["phantom", f"--out={tmp_path}", "--count=2", "--size=64"]) == 0
     with pytest.raises(dataset.DatasetError, match="has 0 folds; prepare it with --folds=K"):
         cross_validation.list_folds(str(tmp_path / "phantom"))

@@ -1,4 +1,4 @@
-"""A finding is decided from the confidence on that validation chose, whatever the temperature it is given at."""
+"""A prediction is decided from the confidence that validation chose, at any temperature."""
 
 import json
 from types import SimpleNamespace
@@ -24,14 +24,14 @@ def decide(min_confidence, temperature=1.0, finding=1):
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.3, 3.0])
-def test_the_confidence_that_counts_is_that_before_any_temperature(temperature):
+def test_decision_uses_the_confidence_before_temperature_scaling(temperature):
     assert decide(0.499, temperature) == decide(0.5, temperature) == "decided"
     assert decide(0.501, temperature) == decide(np.inf, temperature) == "undecided"
     assert decide(0.3, temperature, finding=2) == "decided"  # of a majority against the mean
     assert decide(None, temperature) == decide(0.5, temperature, pipeline.NO_CLASS) == ""
 
 
-def test_a_run_says_nothing_unless_a_confidence_was_chosen_for_its_network(tmp_path):
+def test_min_confidence_is_loaded_only_for_the_step_of_the_network(tmp_path):
     assert calibration.load_min_confidence(tmp_path, 7) is None
     for known, expected in (
         ({"step": 7, "min_confidence": 0.6}, 0.6),
@@ -43,7 +43,7 @@ def test_a_run_says_nothing_unless_a_confidence_was_chosen_for_its_network(tmp_p
         assert calibration.load_min_confidence(tmp_path, 7) == expected
 
 
-def test_a_temperature_that_is_not_to_be_relied_on_is_named():
+def test_unreliable_temperature_has_a_warning():
     known = {"version": calibration.VERSION, "split": "val", "temperature": 1.3}
     assert calibration.reliability_warning(known) == ""
     coldest = calibration.reliability_warning(known | {"temperature": 1 / HOTTEST})
@@ -52,7 +52,7 @@ def test_a_temperature_that_is_not_to_be_relied_on_is_named():
     assert older.startswith("another version of cxrjax fitted") and "--mode=evaluate --split=val fits" in older
 
 
-def test_an_undecided_result_does_not_read_as_a_finding():
+def test_undecided_prediction_is_described_as_undecided():
     row = {"status": "ok", "prediction": "viral", "vote_fraction": 0.4}
     assert describe(row) == describe(row | {"decision": "decided"}) == "viral, 40% of votes"
     assert describe(row | {"decision": "undecided"}) == "undecided (viral, 40% of votes)"

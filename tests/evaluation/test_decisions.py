@@ -1,4 +1,4 @@
-"""The column `decision` of an evaluation: written by the threshold that the run has now."""
+"""The column `decision` of an evaluation, which follows the current threshold of the run."""
 
 import json
 
@@ -52,7 +52,7 @@ def test_decisions_follow_the_threshold_of_the_run(tmp_path):
     assert [row["decision"] for row in predictions_csv.read(file)] == ["", "", ""]  # fitted to another network
 
 
-def test_findings_are_predicted_from_their_operating_point_of_validation_on(tmp_path):
+def test_findings_are_predicted_by_operating_points_of_validation(tmp_path):
     rows = finding_rows.draw_rows(2)
     folder = finding_rows.write(tmp_path, rows)
     file = folder / "predictions.csv"

@@ -1,4 +1,4 @@
-"""What evaluation keeps where, and of which network and data it is; the network itself is a stand-in."""
+"""The files of evaluations and the network and data that they belong to; the network itself is a stand-in."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ SIZE = 64
 
 
 class StandIn:
-    """Finds by the checksum of a radiograph; sees no lungs in the splits of `blind`."""
+    """Predicts by the checksum of a radiograph, or finds no lungs if `blind`."""
 
     blind = False
 
@@ -59,7 +59,7 @@ class StandIn:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """Two data sets of one name: that of the run, and another."""
+    """Two data sets with the same name: that of the run and another."""
     folder = tmp_path_factory.mktemp("data")
     for name, seed in (("own", 0), ("other", 1)):
         arguments = ["phantom", f"--out={folder / name}", "--count=6", f"--size={SIZE}", f"--seed={seed}"]
@@ -76,20 +76,20 @@ def run(prepared, tmp_path, monkeypatch):
     config = recipes.load("phantom:classify")
     config.data.dir, config.image.size = str(prepared / "own" / "phantom"), SIZE
     run_dir.create_or_resume(tmp_path / "run", freeze(config))
-    train_to(tmp_path / "run", 3)
+    save_checkpoint(tmp_path / "run", 3)
     return tmp_path / "run"
 
 
-def train_to(workdir: Path, step: int) -> None:
+def save_checkpoint(workdir: Path, step: int) -> None:
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         checkpoints.save("best", step, {"x": np.zeros(1)})
 
 
-def test_what_was_fitted_to_an_older_network_is_fitted_anew(run):
+def test_calibration_of_an_older_network_is_fitted_again(run):
     evaluate.evaluate_run(run, "train")
     evaluate.evaluate_run(run, "test")
     assert calibration.load(run, 3)["step"] == 3
-    train_to(run, 5)
+    save_checkpoint(run, 5)
     with pytest.raises(ValueError, match=r"calibration.json: was fitted .* step 3, not to that of 5; --mode=evaluate"):
         calibration.load(run, 5)
     evaluate.evaluate_run(run, "test")
@@ -108,7 +108,7 @@ def test_what_was_fitted_to_an_older_network_is_fitted_anew(run):
     assert calibration.matches_step(run, 5)
 
 
-def test_other_data_have_a_folder_of_their_own(run, prepared):
+def test_other_data_sets_have_their_own_evaluation_folder(run, prepared):
     own = evaluate.evaluate_run(run, "val")
     rows = (run / "evaluation" / "val" / "predictions.csv").read_bytes()
     other = evaluate.evaluate_run(run, "val", str(prepared / "other"))
@@ -125,7 +125,7 @@ def test_other_data_have_a_folder_of_their_own(run, prepared):
     assert dataset_record.results_dirname(run, run_dir.load_config(run), "val", str(prepared / "own")) == "val"
 
 
-def test_data_that_have_moved_are_still_those_of_the_run(run, prepared, tmp_path):
+def test_moved_data_set_is_recognized_as_that_of_the_run(run, prepared, tmp_path):
     config = run_dir.load_config(run)
     dataset_record.save(run, config)
     expected = evaluate.evaluate_run(run, "test")
@@ -147,7 +147,7 @@ def test_data_that_have_moved_are_still_those_of_the_run(run, prepared, tmp_path
     assert other == "phantom-test"
 
 
-def test_a_run_that_kept_its_labels_needs_no_data_but_those_evaluated(run, prepared, capsys):
+def test_run_with_saved_labels_needs_only_the_evaluated_data(run, prepared, capsys):
     config = run_dir.load_config(run)
     expected = evaluate.evaluate_run(run, "val", str(prepared / "other"))["source_baseline"]
     assert sorted(zip(*provenance.load_labels(run, config), strict=True)) == sorted(
@@ -177,7 +177,7 @@ def test_validation_without_lungs_calibrates_nothing(run, monkeypatch, capsys):
     assert scores["operating_points"] == {} and not calibration.path(run).exists()
 
 
-def test_without_a_gate_nothing_is_said_to_be_in_place(run):
+def test_evaluation_without_a_detector_has_no_ood_column_or_scores(run):
     scores = evaluate.evaluate_run(run, "test")
     assert "ood_reason" not in predictions_csv.read(run / "evaluation" / "test" / "predictions.csv")[0]
     assert "out_of_distribution" not in scores["all"]

@@ -55,7 +55,7 @@ def test_first_sentence_says_when_the_pooled_score_comes_from_the_collections():
 
 
 @pytest.mark.slow
-def test_prevalence_alone_is_neither_a_fall_nor_a_flattered_score():
+def test_prevalence_shift_alone_is_neither_a_fall_nor_an_inflated_score():
     """With the same network at both hospitals, the pooled AUROC is that within one."""
 
     def is_right(rng) -> bool:
@@ -67,7 +67,7 @@ def test_prevalence_alone_is_neither_a_fall_nor_a_flattered_score():
     assert count_right(is_right) >= 19
 
 
-def test_one_draw_of_three_hospitals():
+def test_verdicts_of_one_draw_of_three_hospitals():
     """North without shift, south with another prevalence, east with the shortcut broken."""
     rng = np.random.default_rng(0)
     own = draw_rows(rng, "own", 600)
@@ -119,7 +119,7 @@ def test_numbers_worked_by_hand():
     assert result["detector"]["share"]["of_fall"]["value"] == 0  # north alone recognizes half of each class, too
 
 
-def test_the_share_of_the_fall_that_is_flagged():
+def test_share_of_the_fall_that_the_detector_flags():
     # 15 of 20 COVID-19 found; without the 4 flagged, all missed, 15 of 16; on the own split all are.
     missed = [make_row("north", f"m{i}", "covid19", 0.4, "unlike" if i < 4 else "") for i in range(5)]
     rows = make_group("north", [0.1] * 20, [0.9] * 15) + missed
@@ -129,7 +129,7 @@ def test_the_share_of_the_fall_that_is_flagged():
     assert "they are 75% of the fall" in external_tables.describe_flagged(result)
 
 
-def test_small_classes_and_collections_are_named_and_not_judged():
+def test_small_classes_and_collections_have_warnings_and_no_verdict():
     own = make_group("own", [0.2] * 40, [0.8] * 40)
     rows = make_group("north", [0.2] * 40, [0.8] * 9) + make_group("south", [0.2] * 3, [0.8] * 4)
     result = external.assess(rows, own, "test", None, resamples=50)
@@ -143,7 +143,7 @@ def test_small_classes_and_collections_are_named_and_not_judged():
     assert "for south there are too few radiographs to say" in result["sentence"]
 
 
-def test_collections_of_one_class_each_cannot_support_a_pooled_score():
+def test_pooled_score_of_single_class_collections_is_questioned():
     own = make_group("own", [0.2] * 90, [0.8] * 90)
     rows = make_group("north", [0.2] * 90, []) + make_group("south", [], [0.8] * 90)
     result = external.assess(rows, own, "test", None, resamples=50)
@@ -169,13 +169,13 @@ def test_verdict_of_an_interval(value, low, high, verdict):
     assert external_verdict.judge({"value": value, "interval": [low, high]}, num_judged=3) == verdict
 
 
-def test_a_single_collection_is_judged_at_the_usual_level():
+def test_single_collection_is_judged_without_correction():
     difference = {"value": -0.1, "interval": [-0.199, -0.001]}
     assert external_verdict.judge(difference, num_judged=1) == "falls"
     assert external_verdict.judge(None, num_judged=1) == "too few to say"
 
 
-def test_order_of_rows_and_equal_patient_names_elsewhere_change_nothing():
+def test_result_ignores_row_order_and_equal_patient_ids_of_hospitals():
     own = make_group("own", [0.2] * 15 + [0.6] * 5, [0.8] * 15 + [0.3] * 5)
     rows = make_group("north", [0.2] * 12 + [0.7] * 8, [0.8] * 20) + make_group("south", [0.4] * 20, [0.6] * 20)
     for i, row in enumerate(own):
@@ -205,7 +205,7 @@ def run(tmp_path):
     return tmp_path
 
 
-def test_external_json_stands_beside_the_rows_of_other_data_alone(run):
+def test_external_json_is_written_only_for_other_data_sets(run):
     assert external.assess_run(run, "test") is None and external.read(run, "test") is None
     result = external.assess_run(run, "clinics-test")
     assert result == external.read(run, "clinics-test") and result["own_split"] == "test"

@@ -1,4 +1,4 @@
-"""Several findings on collections of another data set: areas worked out by hand, and pooled ones that flatter."""
+"""Several findings on collections of another data set: AUROC by hand, and pooled AUROC that is too high."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def area(rows):
     return roc_auc_score([row["target_Edema"] for row in known], [row["probability_Edema"] for row in known])
 
 
-def test_a_network_that_tells_collections_apart_has_a_high_pooled_area_alone():
+def test_pooled_auroc_is_high_for_a_network_that_separates_collections():
     own = draw("own", 0.5, 2.5, 0)
     many = draw("many", 0.85, 0.3, 1, offset=3.0)
     few = draw("few", 0.15, 0.3, 2)
@@ -57,7 +57,7 @@ def test_a_network_that_tells_collections_apart_has_a_high_pooled_area_alone():
     assert result["sentence"] in text and "| few | Edema |" in text and "radiographs with or without Hernia" in text
 
 
-def test_a_network_that_transfers_holds_and_nothing_is_said_of_differences():
+def test_transferable_network_holds_and_no_differences_are_reported():
     own = draw("own", 0.5, 3.0, 0, n=400)
     rows = draw("one", 0.3, 3.0, 1, n=400)
     result = external_findings.assess(rows, own, "test", resamples=200)
@@ -67,7 +67,7 @@ def test_a_network_that_transfers_holds_and_nothing_is_said_of_differences():
     )
 
 
-def test_without_the_own_split_or_enough_radiographs_that_is_said():
+def test_missing_own_split_and_too_few_radiographs_are_reported():
     rows = draw("one", 0.3, 2.0, 1)
     alone = external_findings.assess(rows, [], "test", resamples=20)
     assert alone["own"] == {} and "on its own radiographs is not known" in alone["sentence"]
@@ -149,7 +149,7 @@ def test_what_too_few_radiographs_leave_undefined_is_said():
     assert "No finding has enough radiographs for" in external_finding_tables.format_findings(result)
 
 
-def test_an_evaluation_on_another_data_set_writes_the_result(tmp_path, monkeypatch):
+def test_external_findings_are_written_for_another_data_set(tmp_path, monkeypatch):
     assess = external_findings.assess
     monkeypatch.setattr(external_findings, "assess", lambda *rows: assess(*rows, resamples=20))
     for name, seed in (("test", 1), ("other-test", 2)):

@@ -28,12 +28,12 @@ def run(tmp_path_factory):
         return workdir, folder, scoring.score_run(workdir, "test")
 
 
-def test_scores_are_those_of_known_entries(run):
+def test_scores_use_only_known_targets(run):
     _, folder, scores = run
     assert json.loads((folder / "metrics.json").read_text()) == json.loads(json.dumps(scores))
     rows = [row for row in predictions_csv.read(folder / "predictions.csv") if row["target_Edema"] >= 0]
     truth = [row["target_Edema"] for row in rows]
-    lost = [-1.0 if t else 2.0 for t in truth]  # what has no prediction loses every pair
+    lost = [-1.0 if t else 2.0 for t in truth]  # a radiograph without a prediction loses every pair
     found = [p if p == p else q for p, q in zip((row["probability_Edema"] for row in rows), lost, strict=True)]
     edema = scores["all"]["classes"]["Edema"]
     assert edema["auroc"]["value"] == pytest.approx(roc_auc_score(truth, found))
@@ -47,7 +47,7 @@ def test_scores_are_those_of_known_entries(run):
     assert any("Hernia" in warning and "no AUROC" in warning for warning in scores["warnings"])
 
 
-def test_the_source_alone_is_scored_by_the_counts_of_training(run):
+def test_source_baseline_uses_the_training_counts(run):
     _, folder, scores = run
     rows = predictions_csv.read(folder / "predictions.csv")
     truth = [row["target_Effusion"] for row in rows]
@@ -60,7 +60,7 @@ def test_the_source_alone_is_scored_by_the_counts_of_training(run):
     assert edema == 0.5  # as frequent in both sources of training
 
 
-def test_thresholds_and_temperatures_are_those_of_validation(run):
+def test_thresholds_and_temperatures_come_from_validation(run):
     workdir, _, scores = run
     stored = calibration.load(workdir, None)
     assert set(stored["temperature"]) == set(stored["operating_points"]) == {"Effusion", "Edema"}
@@ -96,7 +96,7 @@ def test_two_runs_are_compared_by_finding(run, tmp_path):
     assert "AUROC Effusion" in tables.format_comparison(result)
 
 
-def test_runs_of_another_truth_are_not_compared(run, tmp_path):
+def test_runs_with_different_targets_are_not_compared(run, tmp_path):
     workdir, _, _ = run
     rows = draw_rows(2)
     rows[0]["target_Edema"] = 1 - rows[0]["target_Edema"]
@@ -105,7 +105,7 @@ def test_runs_of_another_truth_are_not_compared(run, tmp_path):
         compare_runs.compare_runs(workdir, tmp_path / "other", "test")
 
 
-def test_damaged_counts_of_training_are_refused_by_name(run, tmp_path):
+def test_damaged_training_counts_are_refused_by_name(run, tmp_path):
     (tmp_path / "training_findings.json").write_text('{"a": {"Edema": [1, "2"]}}')
     with pytest.raises(ValueError, match=r"training_findings\.json"):
         provenance.load_finding_counts(tmp_path)

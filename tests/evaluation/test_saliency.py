@@ -1,4 +1,4 @@
-"""Classifiers whose true evidence is known: one that looks at one square, and one whose map no weight can change."""
+"""Classifiers of known evidence: one that depends on one square, and one whose map does not depend on weights."""
 
 import flax.linen as nn
 import jax
@@ -24,22 +24,22 @@ class BrightLungs(nn.Module):
         return nn.log_softmax(jnp.stack([0 * lung, 0 * lung - 50, lung, 0 * lung - 50], -1))
 
 
-class Places(nn.Module):
-    """What is seen at each place, times a weight that is learned for it."""
+class WeightedPixels(nn.Module):
+    """The input times a learned weight for each pixel."""
 
     @nn.compact
     def __call__(self, x, train):
         return x * self.param("weight", nn.initializers.uniform(1.0), x.shape[1:])
 
 
-class Anything(nn.Module):
-    """What is seen, whatever was learned."""
+class Identity(nn.Module):
+    """The input itself, independent of the weights."""
 
     def __call__(self, x, train):
         return x
 
 
-class Positive(nn.Module):
+class PositiveHead(nn.Module):
     """A linear head whose random weights are all positive."""
 
     is_linear = True
@@ -81,7 +81,7 @@ def config():
 def judge(backbone: nn.Module, params: dict, cases: batch.RadiographBatch, settings=None):
     settings = settings or config()
     segmenter = spec.ModelSpec(BrightLungs(), SEEN, 1)
-    classifier = spec.ModelSpec(Classifier(backbone, Positive()), SEEN, 1)
+    classifier = spec.ModelSpec(Classifier(backbone, PositiveHead()), SEEN, 1)
     variables = {"segmenter": {}, "classifier": from_config.init(classifier, jax.random.key(0))}
     head = {"linear_0": {"kernel": jnp.array([[0.0, 100.0]]), "bias": jnp.array([0.0, -2.0])}}
     variables["classifier"]["params"] = {"head": head} | params
@@ -89,7 +89,7 @@ def judge(backbone: nn.Module, params: dict, cases: batch.RadiographBatch, setti
     return rows, curves, saliency_verdict.summarize_checks(rows, curves, settings.saliency_eval, settings.seed)
 
 
-def looks_at_the_square() -> dict:
+def weights_of_the_square() -> dict:
     weight = np.zeros((SEEN, SEEN, 1), np.float32)
     weight[tuple(slice(s.start // 2, s.stop // 2) for s in SQUARE)] = 1
     return {"backbone": {"weight": jnp.asarray(weight)}}
@@ -97,10 +97,10 @@ def looks_at_the_square() -> dict:
 
 @pytest.fixture(scope="module")
 def square(cases):
-    return judge(Places(), looks_at_the_square(), cases)
+    return judge(WeightedPixels(), weights_of_the_square(), cases)
 
 
-def test_a_map_of_the_true_evidence_passes(square):
+def test_map_of_the_true_evidence_passes_all_checks(square):
     _, _, judged = square
     assert judged["checks"] == dict.fromkeys(saliency_verdict.CHECKS.keys() - {"resampling"}, saliency_verdict.PASSED)
     figures = judged["metrics"]
@@ -109,7 +109,7 @@ def test_a_map_of_the_true_evidence_passes(square):
     assert judged["verdict"].startswith("These maps change when the network's weights are randomized")
 
 
-def test_where_patches_are_drawn_others_are_drawn_too(cases):
+def test_sampled_patches_add_the_resampling_check(cases):
     settings = config()
     (
         settings.patches.mode,
@@ -118,11 +118,11 @@ def test_where_patches_are_drawn_others_are_drawn_too(cases):
         settings.saliency_eval.num_resamples,
     ) = "local", 4, 1, 1
     settings.saliency_eval.num_depths, settings.saliency_eval.num_steps = 1, 2
-    rows, _, judged = judge(Places(), looks_at_the_square(), cases.select(np.arange(2)), settings)
+    rows, _, judged = judge(WeightedPixels(), weights_of_the_square(), cases.select(np.arange(2)), settings)
     assert "resampling" in judged["checks"] and rows[0]["resampled_correlation"] < 1
 
 
-def test_chance_is_what_the_region_gives(square, cases):
+def test_chance_metrics_equal_region_fractions(square, cases):
     row = square[0][0]
     lungs = np.zeros((SIZE, SIZE), bool)
     lungs[8:56, 8:32] = lungs[8:56, 36:60] = True
@@ -131,25 +131,25 @@ def test_chance_is_what_the_region_gives(square, cases):
     assert row["pointing_game_chance"] == pytest.approx(lesion.sum() / lungs.sum(), abs=0.01)
 
 
-def test_curves_begin_and_end_at_the_whole_and_the_blank(square):
+def test_deletion_and_insertion_curves_share_their_endpoints(square):
     for curves in square[1][:-1]:
         ends = curves["deletion"][[0, -1]]
         for name in saliency_verdict.CURVES:
             turned = slice(None, None, 1 if name.startswith("deletion") else -1)
             np.testing.assert_allclose(curves[name][turned][[0, -1]], ends, atol=1e-5)
-        assert ends[1] == pytest.approx(1 / (1 + np.exp(2)), abs=1e-4)  # nothing but the bias is left
+        assert ends[1] == pytest.approx(1 / (1 + np.exp(2)), abs=1e-4)  # only the bias is left
 
 
-def test_without_lungs_there_is_a_row_and_no_figure(square):
+def test_radiograph_without_lungs_has_a_row_and_no_metrics(square):
     rows, curves, judged = square
     assert rows[-1]["prediction"] == "" and len(rows[-1]) == 5 and curves[-1] == {}
     assert (judged["n"], judged["without_map"], judged["metrics"]["deletion"]["n"]) == (11, 1, 10)
 
 
-def test_a_map_that_survives_its_weights_is_worthless(cases):
+def test_map_independent_of_weights_is_worthless(cases):
     settings = config()
     settings.saliency_eval.baseline = "blur"
-    _, curves, judged = judge(Anything(), {}, cases, settings)
+    _, curves, judged = judge(Identity(), {}, cases, settings)
     assert judged["checks"]["weights"] == saliency_verdict.FAILED
     assert judged["verdict"].startswith("These maps are worthless: they hardly change")
     assert judged["metrics"]["randomized_100_correlation"]["value"] == pytest.approx(1, abs=1e-3)
@@ -158,9 +158,9 @@ def test_a_map_that_survives_its_weights_is_worthless(cases):
 
 
 @pytest.mark.slow
-def test_a_row_depends_on_no_batch(square, cases):
+def test_rows_do_not_depend_on_the_batch_size(square, cases):
     settings = config()
     settings.evaluation.batch_size = 11
-    rows, _, _ = judge(Places(), looks_at_the_square(), cases, settings)
+    rows, _, _ = judge(WeightedPixels(), weights_of_the_square(), cases, settings)
     for ours, theirs in zip(rows, square[0], strict=True):
         assert ours == pytest.approx(theirs, abs=1e-4)

@@ -1,4 +1,4 @@
-"""From rows to metrics.json: known truths, tables that add up, runs compared, and nothing but the rows."""
+"""From rows to metrics.json: known truths, subgroups that add up, and comparison of runs."""
 
 import json
 
@@ -28,7 +28,7 @@ def no_figures(monkeypatch):
 
 
 def draw_rows(seed, skill=1.5, sharpened=4.5):
-    """Rows of made-up findings whose probabilities are sharpened; the patients have two radiographs each."""
+    """Draw rows whose probabilities are sharpened, for patients with two radiographs each."""
     cases, rng = np.random.default_rng(7), np.random.default_rng(seed)
     truth = cases.integers(0, 3, N)
     logits = rng.normal(size=(N, 3)) + skill * np.eye(3)[truth]
@@ -94,7 +94,7 @@ def every_score(tree):
     return [tree] if "value" in tree else [leaf for part in tree.values() for leaf in every_score(part)]
 
 
-def test_values_are_those_of_the_metrics_and_lie_in_their_intervals(run, scores):
+def test_values_equal_the_metrics_and_lie_in_their_intervals(run, scores):
     rows = predictions_csv.read(run / "evaluation" / "test" / "predictions.csv")
     labels, findings = ([row[key] for row in rows] for key in ("label", "prediction"))
     plain = classification.classification_metrics(
@@ -157,7 +157,7 @@ def test_temperature_and_thresholds_come_from_validation_and_are_used_on_test(ru
     assert (predictions_csv.probabilities(validation, CLASSES)[negative, 1] < point["threshold"]).mean() >= 0.9
 
 
-def test_scores_and_figures_are_the_same_again(run, scores):
+def test_scores_and_figures_are_reproducible(run, scores):
     folder = run / "evaluation" / "test"
     names = [
         "metrics.json",
@@ -177,7 +177,7 @@ def test_scores_and_figures_are_the_same_again(run, scores):
     assert f"{area['value']:.3f} ({low:.3f} to {high:.3f})" in tables.format_scores(scores)
 
 
-def test_rows_of_an_older_form_are_scored_too(tmp_path, no_figures):
+def test_rows_of_older_versions_are_scored(tmp_path, no_figures):
     columns = [c for c in predictions_csv.classification_columns(CLASSES) if c not in ("view", "sex", "age")]
     columns = [c for c in columns if c not in ("expected_entropy", "mutual_information")]
     rows = [{key: value for key, value in row.items() if key in columns} for row in draw_rows(0)]
@@ -190,7 +190,7 @@ def test_rows_of_an_older_form_are_scored_too(tmp_path, no_figures):
     assert not scores["operating_points"] and "no calibration.json" in scores["warnings"][-1]
 
 
-def test_masks_have_intervals_by_patient(tmp_path):
+def test_segmentation_scores_have_intervals_by_patient(tmp_path):
     rng = np.random.default_rng(0)
     dice = rng.beta(20, 2, 60)
     rows = [
@@ -210,7 +210,7 @@ def test_masks_have_intervals_by_patient(tmp_path):
     assert "| a | heart | 30 | 0.900" in tables.format_scores(scores)
 
 
-def test_a_run_is_compared_with_one_that_knows_less(run, tmp_path):
+def test_run_is_compared_with_a_weaker_baseline(run, tmp_path):
     write(tmp_path, draw_rows(0, skill=0.3))
     result = compare_runs.compare_runs(run, tmp_path, "test")
     for name, difference in result["difference"].items():
@@ -237,7 +237,7 @@ def test_a_run_is_compared_with_one_that_knows_less(run, tmp_path):
     assert "| – |" in tables.format_comparison(result | {"p": result["p"] | {"AUROC viral": None}})
 
 
-def test_only_the_same_cases_are_compared(run, tmp_path):
+def test_runs_with_different_radiographs_are_not_compared(run, tmp_path):
     rows = draw_rows(2)
     write(tmp_path / "fewer", rows[:-1])
     with pytest.raises(ValueError, match=r"fewer/evaluation/test/predictions.csv: there is no 89.png in it"):
@@ -258,9 +258,17 @@ def test_scores_of_1_have_intervals(tmp_path):
     write(tmp_path, [row | {"patient_id": ""} for row in rows])
     scores = scoring.score_run(tmp_path, "test")
     accuracy, f1 = scores["all"]["accuracy"], scores["all"]["macro"]["f1"]
-    lows = [of["f1"]["interval"][0] for of in scores["all"]["classes"].values() if of["support"]]
+    lows = [
+        class_scores["f1"]["interval"][0]
+        for class_scores in scores["all"]["classes"].values()
+        if class_scores["support"]
+    ]
     assert accuracy["value"] == f1["value"] == 1 and accuracy["interval"] == [pytest.approx(0.025 ** (1 / 6)), 1]
-    assert all(of["auroc"]["interval"] for of in scores["all"]["classes"].values() if of["support"])
+    assert all(
+        class_scores["auroc"]["interval"]
+        for class_scores in scores["all"]["classes"].values()
+        if class_scores["support"]
+    )
     assert f1["interval"] == [pytest.approx(np.mean(lows), abs=0.2), 1] and f1["interval"][0] > min(lows)
     assert (
         scores["vote_convergence"]["1"]["stability"]["value"] == 1
@@ -274,7 +282,7 @@ def test_one_patient_gives_no_interval(tmp_path, no_figures):
     assert all(leaf["interval"] is None for leaf in every_score(scoring.score_run(tmp_path, "test")))
 
 
-def test_a_threshold_that_cannot_be_reached_is_said_to_be_so(tmp_path, no_figures):
+def test_unreachable_threshold_is_reported(tmp_path, no_figures):
     """Half of the viral ones have no lungs: no threshold finds nine in ten of them."""
     rows = draw_rows(1)
     viral = [i for i, row in enumerate(rows) if row["label"] == "viral"]
@@ -291,7 +299,7 @@ def test_a_threshold_that_cannot_be_reached_is_said_to_be_so(tmp_path, no_figure
     assert "chosen on val" in scores["warnings"][-1]
 
 
-def test_convergence_is_left_out_where_votes_do_not_decide(run, tmp_path):
+def test_vote_convergence_is_left_out_without_majority_vote(run, tmp_path):
     folder = write(tmp_path, draw_rows(0))
     assert (
         list(scoring.score_run(tmp_path, "test")["vote_convergence"])[-1] == "100"
@@ -305,7 +313,7 @@ def test_convergence_is_left_out_where_votes_do_not_decide(run, tmp_path):
     assert not (folder / "vote_convergence.png").exists() and (folder / "selective_prediction.png").exists()
 
 
-def test_splits_that_share_a_part_are_warned_of(tmp_path, no_figures):
+def test_splits_that_share_a_fold_have_a_warning(tmp_path, no_figures):
     config = classify_config()
     config.data.train = "fold1+fold2"
     write(tmp_path, draw_rows(0), "fold0+fold1")
@@ -317,7 +325,7 @@ def test_splits_that_share_a_part_are_warned_of(tmp_path, no_figures):
     assert any("chosen on fold0" in line for line in warnings)
 
 
-def test_equal_names_of_splits_of_another_data_set_are_not_warned_of(tmp_path, no_figures):
+def test_equal_split_names_of_another_data_set_have_no_warning(tmp_path, no_figures):
     config = classify_config()
     config.data.train, config.data.validation = "fold1+fold2", "fold0"
     folder = write(tmp_path, draw_rows(0), "elsewhere-fold3+fold1")
@@ -327,14 +335,14 @@ def test_equal_names_of_splits_of_another_data_set_are_not_warned_of(tmp_path, n
     assert not [line for line in warnings if "trained on" in line or "chosen on" in line]
 
 
-def test_the_n_of_a_mean_is_that_of_what_is_known(tmp_path, no_figures):
+def test_n_of_a_mean_counts_known_values_only(tmp_path, no_figures):
     rows = [row | {"energy_in_lesions": i / 100} if i % 3 == 0 else row for i, row in enumerate(draw_rows(0))]
     write(tmp_path, rows)
     energy = scoring.score_run(tmp_path, "test")["all"]["energy_in_lesions"]
     assert energy["n"] == 30 and energy["value"] == pytest.approx(np.mean(np.arange(0, 90, 3)) / 100)
 
 
-def test_rows_without_patients_are_each_their_own_and_rows_without_labels_are_refused(tmp_path, no_figures):
+def test_rows_without_patients_count_singly_and_labels_are_required(tmp_path, no_figures):
     columns = [column for column in predictions_csv.classification_columns(CLASSES) if column != "patient_id"]
     rows = [{key: value for key, value in row.items() if key in columns} for row in draw_rows(0)]
     folder = write(tmp_path, rows, columns=columns)
@@ -354,7 +362,7 @@ def test_rows_without_patients_are_each_their_own_and_rows_without_labels_are_re
             ask()
 
 
-def test_the_benchmark_scores_what_it_makes_up():
+def test_scoring_benchmark_scores_its_synthetic_rows():
     cases, rows, known, patients = score_rows.draw_predictions(60)
     tree = score_rows.run(cases, score_rows.subgroups.partition(rows), known, patients)
     assert tree["all"]["n"] == 60 and set(tree["subgroups"]) == {"source", "sex", "age", "view"}
@@ -374,7 +382,7 @@ def test_format_ci(number, words):
     assert formatting.format_ci(number) == words
 
 
-def test_a_study_is_no_patient():
+def test_study_ids_do_not_count_as_patients():
     study = "study-" + "0123456789ab" * 2
     rows = [{"patient_id": name} for name in ("p1", "p1", "p2", "", "", study, study)]
     assert prediction_arrays.count_patients(rows) == {"patients": 6, "without_patient": 4}
