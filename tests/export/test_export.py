@@ -1,4 +1,4 @@
-"""What is exported gives what the run gives, to callers that know nothing of this package."""
+"""Exported programs return the results of the run, without this package."""
 
 import errno
 import json
@@ -54,19 +54,19 @@ def tiny():
 
 
 def find_bright(network):
-    """Weights of the tiny segmenter that takes what is bright for lungs: their logit is 20 (x - 0.5)."""
+    """Return weights of the tiny segmenter with which bright pixels are lungs: their logit is 20 (x - 0.5)."""
     blank = from_config.zero_variables(network)
     blank["batch_stats"] = jax.tree.map_with_path(lambda p, x: x + (p[-1].key == "var"), blank["batch_stats"])
     params = blank["params"]
-    # The first feature of the stem is the picture itself, and is kept to the end, after two of the bottleneck.
+    # The first feature of the stem is the image itself, and is passed to the end, after two of the bottleneck.
     params["stem"]["kernel"][1, 1, 0, 0] = 1
     params["head"]["kernel"][0, 0, 2, 2] = 20
     params["head"]["bias"][:] = [0, -50, -10, -50]
     return blank
 
 
-def keep(workdir, config, *weights):
-    """A run directory as training leaves it."""
+def save_run(workdir, config, *weights):
+    """Write a run directory as training does."""
     if config.task == "classify":
         config = segmenter_copy.copy_segmenter(workdir, freeze(config))
     run_dir.create_or_resume(workdir, freeze(config))
@@ -76,11 +76,11 @@ def keep(workdir, config, *weights):
             kept.save(checkpoints.snapshot_tag(i + 1), 7, each)
 
 
-def keep_classifier(folder, config, seeds=(1,)):
-    """A random classifier, and others that vote with it."""
+def save_classifier(folder, config, seeds=(1,)):
+    """Write the run of a random classifier, with one ensemble member per further seed."""
     config.segmenter.workdir = str(folder / "segment")
     config.evaluation.ensemble_size = max(1, len(seeds) - 1)
-    keep(
+    save_run(
         folder / "classify",
         config,
         *(from_config.init(from_config.classifier(config), jax.random.key(i)) for i in seeds),
@@ -90,16 +90,16 @@ def keep_classifier(folder, config, seeds=(1,)):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, tiny):
-    """The runs of a segmenter and of a classifier, and what was exported of the classifier's."""
+    """The runs of a segmenter and of a classifier, and the export of the classifier."""
     folder, config = tmp_path_factory.mktemp("export"), configure("segment")
-    keep(folder / "segment", config, find_bright(from_config.segmenter(config)))
-    export.export_model(keep_classifier(folder, configure("classify")), folder / "out")
+    save_run(folder / "segment", config, find_bright(from_config.segmenter(config)))
+    export.export_model(save_classifier(folder, configure("classify")), folder / "out")
     return folder
 
 
 @pytest.fixture(scope="module")
 def images():
-    """Two with bright boxes for lungs, and one without."""
+    """Two images with bright boxes for lungs, and one without."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 60, (3, SIZE, SIZE)).astype(np.uint8)
     images[:2, 20:100, 15:50] = rng.integers(160, 255, (2, 80, 35))
@@ -107,8 +107,8 @@ def images():
     return images
 
 
-def agree(given, examined):
-    """Numbers and labels the same, the rest but for rounding."""
+def assert_close(given, examined):
+    """Assert that integers are equal and floats equal up to rounding."""
     for field, values in given.items():
         for value, result in zip(values, examined, strict=True):
             wanted = np.asarray(getattr(result, field))
@@ -118,18 +118,18 @@ def agree(given, examined):
             )
 
 
-def test_the_program_gives_what_the_run_gives(folder, images):
+def test_exported_program_equals_the_run(folder, images):
     program = deserialize(bytearray((folder / "out" / "predict.stablehlo").read_bytes()))
     assert program.platforms == ("cpu", "cuda", "tpu")
-    given = jax.device_get(program.call(images, cohort.hash_images(images)))  # three; it was proved on two
+    given = jax.device_get(program.call(images, cohort.hash_images(images)))  # three images; export verified it on two
     examined = list(load_predictor(folder / "classify").predict(images))
     internal = {"ood_statistics", "patch_embeddings", "class_maps", "num_patches"}
     assert set(given) == set(examined[0]._fields) - internal == set(manifest._PREDICTION_OUTPUTS)
     assert given["label"][2] == -1 and (given["votes"].sum(1) == [20, 20, 0]).all()
-    agree(given, examined)
+    assert_close(given, examined)
 
 
-def test_onnx_gives_what_the_networks_give_of_any_number_of_pictures(folder):
+def test_onnx_equals_the_networks_for_any_batch_size(folder):
     config = run_dir.load_config(folder / "classify")
     variables = run_dir.load_networks(folder / "classify", config)
     segmenter, classifier = from_config.segmenter(config).module, from_config.classifier(config).module
@@ -169,17 +169,17 @@ def resize(image, size):
     return weights @ image @ weights.T
 
 
-def test_files_and_settings_suffice_to_repeat_a_finding(folder, images):
-    """Only NumPy, SciPy and onnxruntime; the patches are others, so that probabilities are equal in the mean alone."""
+def test_prediction_is_reproduced_from_onnx_and_manifest_alone(folder, images):
+    """Use only NumPy, SciPy and onnxruntime; with other random patches, probabilities are equal only on average."""
     out, rng = folder / "out", np.random.default_rng(0)
-    told = json.loads((out / "manifest.json").read_text())
-    segmenter, patches = told["segmenter"], told["patches"]
-    assert told["purpose"] == "For research, not for diagnosis."
+    manifest_content = json.loads((out / "manifest.json").read_text())
+    segmenter, patches = manifest_content["segmenter"], manifest_content["patches"]
+    assert manifest_content["purpose"] == "For research, not for diagnosis."
     assert (patches["mode"], patches["mask_lungs"], patches["channels"]) == ("local", True, "gray")
 
     def run(name, pixels):
-        assert told[name]["mean"] is None  # else to be subtracted, and what is left divided by the deviation
-        x = (pixels / np.float32(255)).astype(np.float32)[..., None].repeat(told[name]["channels"], -1)
+        assert manifest_content[name]["mean"] is None  # otherwise, subtract it and divide by the deviation
+        x = (pixels / np.float32(255)).astype(np.float32)[..., None].repeat(manifest_content[name]["channels"], -1)
         return onnxruntime.InferenceSession(out / f"{name}.onnx").run(
             ["log_probabilities" if name == "segmenter" else "logits"], {"x": x}
         )[0]
@@ -194,34 +194,36 @@ def test_files_and_settings_suffice_to_repeat_a_finding(folder, images):
     )
     mask = ndimage.binary_fill_holes(parts, np.ones((3, 3)))
     certain = np.where(mask, np.where(rough > 0.5, rough, 1), np.where(rough > 0.5, 0, rough))
-    lungs = resize(certain, told["image"]["size"]) > 0.5
+    lungs = resize(certain, manifest_content["image"]["size"]) > 0.5
     assert lungs.mean() >= segmenter["min_lung_area"]
 
     size, beyond = patches["size"], patches["size"] // 2
     shown, centres = np.pad(images[0] * lungs, beyond), np.argwhere(lungs)[rng.integers(0, lungs.sum(), 400)]
     logits = run("classifier", np.stack([shown[r : r + size, c : c + size] for r, c in centres]))
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    votes = np.bincount(logits.argmax(1), minlength=len(told["classifier"]["classes"]))
+    votes = np.bincount(logits.argmax(1), minlength=len(manifest_content["classifier"]["classes"]))
 
     wanted = next(load_predictor(folder / "classify").predict(images[:1]))
     assert (lungs == wanted.lung_mask).all()
-    assert told["classifier"]["classes"][votes.argmax()] == CLASSES[wanted.label]
+    assert manifest_content["classifier"]["classes"][votes.argmax()] == CLASSES[wanted.label]
     error = probabilities.std(0) * np.sqrt(1 / len(centres) + 1 / patches["count"])
     assert (np.abs(probabilities.mean(0) - wanted.probabilities) < 4 * error).all()
 
 
-def test_a_segmenters_run_gives_its_lungs_and_without_the_packages_no_onnx(folder, images, tmp_path, monkeypatch):
+def test_segmenter_export_without_onnx_packages_has_stablehlo_only(folder, images, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "ONNX_PACKAGES", ("jax2onnx", "no_such_package"))
     assert export.export_model(folder / "segment", tmp_path / "out") == ["segment.stablehlo", "manifest.json"]
     program = deserialize(bytearray((tmp_path / "out" / "segment.stablehlo").read_bytes()))
     given = jax.device_get(program.call(images))
-    agree(given, list(load_predictor(folder / "segment").predict(images)))
-    told = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert given["has_lungs"].tolist() == [True, True, False] and "classifier" not in told
-    assert told["files"]["segment.stablehlo"]["inputs"] == {"images": {"type": "uint8", "shape": ["B", SIZE, SIZE]}}
+    assert_close(given, list(load_predictor(folder / "segment").predict(images)))
+    manifest_content = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert given["has_lungs"].tolist() == [True, True, False] and "classifier" not in manifest_content
+    assert manifest_content["files"]["segment.stablehlo"]["inputs"] == {
+        "images": {"type": "uint8", "shape": ["B", SIZE, SIZE]}
+    }
 
 
-def test_what_goes_wrong_leaves_nothing(folder, tmp_path, monkeypatch):
+def test_failed_export_leaves_no_files(folder, tmp_path, monkeypatch):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "kept").write_text("older")
     with pytest.raises(FileExistsError, match="full: already exists"):
@@ -249,7 +251,7 @@ def test_what_goes_wrong_leaves_nothing(folder, tmp_path, monkeypatch):
     assert sorted(os.listdir(tmp_path)) == ["full", "untrained"] and os.listdir(tmp_path / "full") == ["kept"]
 
 
-def test_differences_by_hand():
+def test_check_outputs_differences_by_hand():
     wanted = {"logits": np.float32([[4, -8]]), "finding": np.int32([1])}
     given = {"logits": np.float32([[4, -7.9996]]), "finding": np.int32([1])}
     assert verify.check_outputs("a", given, wanted, 1e-9) == {"logits": pytest.approx(5e-5, rel=1e-3), "finding": 0}
@@ -268,22 +270,25 @@ def test_differences_by_hand():
     assert verify.check_outputs("a", {"entropy": np.float32([0])}, nothing, 1.0)["entropy"] < 1e-8
 
 
-def test_each_platform_gets_its_own_form_of_the_same_convolutions(monkeypatch):
-    """Wide enough for tiles: products on a CPU, plain convolutions elsewhere, kernels prepared or not."""
+def test_each_platform_gets_its_own_form_of_convolutions(monkeypatch):
+    """Wide convolutions are tiled products on a CPU and plain elsewhere, with precomputed kernels or without."""
     layers = nn.Sequential([conv.Conv(40, 3), conv.Conv(40, 3)])
     x = np.random.default_rng(0).normal(size=(2, 16, 16, 32)).astype(np.float32)
     variables = jax.jit(layers.init)(jax.random.key(1), x)
 
     @jax.jit
-    def look(given, one):
+    def apply_layers(given, one):
         return layers.apply(given, one[None])[0]
 
     def program(batch):
         given = registry.precompute_kernels(variables)
-        return {"prepared": lax.map(partial(look, given), batch), "plain": lax.map(partial(look, variables), batch)}
+        return {
+            "prepared": lax.map(partial(apply_layers, given), batch),
+            "plain": lax.map(partial(apply_layers, variables), batch),
+        }
 
     exported = stablehlo.Program("any.stablehlo", ("images",), program)
-    here = program(x)  # what `look` is compiled to here is not to be exported for others
+    here = program(x)  # the program that `apply_layers` compiles to here must not be exported for other platforms
     for platform, convolutions in (("cpu", 0), ("cuda", 4), ("tpu", 4)):
         with monkeypatch.context() as patch:
             patch.setattr(stablehlo, "PLATFORMS", (platform,))
@@ -298,16 +303,16 @@ def test_each_platform_gets_its_own_form_of_the_same_convolutions(monkeypatch):
 
 
 @pytest.mark.slow
-def test_networks_that_vote_together_do_so_in_the_program(folder, images, tmp_path):
+def test_exported_ensemble_equals_the_run(folder, images, tmp_path):
     (folder / "segment").rename(tmp_path / "segment")
-    run = keep_classifier(tmp_path, configure("classify"), seeds=(1, 2, 3))
+    run = save_classifier(tmp_path, configure("classify"), seeds=(1, 2, 3))
     (tmp_path / "segment").rename(folder / "segment")
     files = export.export_model(run, tmp_path / "out")
     assert files == ["predict.stablehlo", "segmenter.onnx", "classifier_1.onnx", "classifier_2.onnx", "manifest.json"]
     program = deserialize(bytearray((tmp_path / "out" / "predict.stablehlo").read_bytes()))
     given = jax.device_get(program.call(images, cohort.hash_images(images)))
     assert (given["votes"].sum(1) == [40, 40, 0]).all()
-    agree(given, list(load_predictor(run).predict(images)))
+    assert_close(given, list(load_predictor(run).predict(images)))
 
 
 @pytest.mark.slow
@@ -315,13 +320,13 @@ def test_networks_that_vote_together_do_so_in_the_program(folder, images, tmp_pa
     "patches",
     [{"mode": "lung_bbox", "channels": "enhanced"}, {"mode": "global"}, {"mode": "global", "mask_lungs": False}],
 )
-def test_every_mode_is_one_program_for_all_platforms(folder, images, tmp_path, patches):
+def test_every_patch_mode_exports_to_all_platforms(folder, images, tmp_path, patches):
     config = configure("classify", **patches)
     config.classifier.channels = 3
     (folder / "segment").rename(tmp_path / "segment")
-    run = keep_classifier(tmp_path, config)
+    run = save_classifier(tmp_path, config)
     (tmp_path / "segment").rename(folder / "segment")
     variables = jax.device_get(run_dir.load_networks(run, config))
     batch = (images, cohort.hash_images(images))
     program = stablehlo.convert(stablehlo.build(PipelineSpec.from_config(config), variables), batch)
-    agree(jax.device_get(program.run(*batch)), list(load_predictor(run).predict(images)))
+    assert_close(jax.device_get(program.run(*batch)), list(load_predictor(run).predict(images)))

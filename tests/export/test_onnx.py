@@ -1,4 +1,4 @@
-"""Every network that a run can have becomes ONNX, and gives there what it gives here."""
+"""Every network that a run can have is converted to ONNX with equal outputs."""
 
 import jax
 import jax.numpy as jnp

@@ -1,7 +1,7 @@
 """Mutate files until a reader fails: `python -m tests.fuzz TARGET [--minutes=M]`, or all targets one after the other.
 
 Coverage-guided by atheris (libFuzzer), from the inputs in `corpus/TARGET` and the seeds of `seeds.py`. An input that
-breaks a reader is written to the folder of --out and the exit status is 1; once the reader is mended it moves to
+breaks a reader is written to the folder of --out and the exit status is 1; once the reader is fixed it moves to
 `corpus/TARGET`, where the test suite replays it.
 """
 
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def _fuzz(name: str, minutes: float, out: Path) -> bool:
-    """Run one target in a process of its own, for it may crash; return whether it survived."""
+    """Run one target in its own process, since it may crash; return whether it survived."""
     with tempfile.TemporaryDirectory() as folder:
         seeds.write(name, Path(folder))
         command = [sys.executable, "-m", "tests.fuzz.run_target", name, folder]

@@ -69,7 +69,7 @@ def _write_masks(folder: Path) -> None:
 
 
 def _write_pth(folder: Path) -> None:
-    """PyTorch's form by hand: a zip file of a pickle that names a storage, and the storage."""
+    """Write PyTorch's format by hand: a zip file of a pickle that names a storage, and the storage."""
     pickled = (
         b"\x80\x02}q\x00X\x01\x00\x00\x00wq\x01ctorch._utils\n_rebuild_tensor_v2\nq\x02((X\x07\x00\x00\x00storageq\x03"
         b"ctorch\nFloatStorage\nq\x04X\x01\x00\x00\x000q\x05X\x03\x00\x00\x00cpuq\x06K\x04tq\x07QK\x00K\x02K\x02"

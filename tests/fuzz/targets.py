@@ -1,7 +1,7 @@
-"""Readers of files that strangers make, each as a fuzz target: a function of one file, and the errors it may raise.
+"""Readers of untrusted files, each as a fuzz target: a function of one file, and the errors it may raise.
 
 A reader passes if it returns or raises one of its documented errors, whatever the bytes are, within the time and the
-memory that the harness allows. `python -m tests.fuzz` mutates; `test_kept_inputs.py` replays the inputs that once
+memory that the harness allows. `python -m tests.fuzz` mutates; `test_corpus.py` replays the inputs that once
 broke a reader, which lie in `corpus/NAME/`.
 """
 
@@ -34,8 +34,8 @@ class Target:
 
     Attributes:
         read: reads one file.
-        errors: what it may raise.
-        suffixes: of the files it is given; the first is used for mutated inputs.
+        errors: exceptions that it may raise.
+        suffixes: file name suffixes of its inputs; the first is used for mutated inputs.
     """
 
     read: Callable[[Path], object]

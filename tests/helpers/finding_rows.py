@@ -1,4 +1,4 @@
-"""Rows of predictions.csv with several findings, drawn with a known skill, and a run that has them."""
+"""Rows of predictions.csv with several findings, drawn with a known skill, and a run with such an evaluation."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ COUNTS = {"a": {"Effusion": [30, 10], "Edema": [20, 20]}, "b": {"Effusion": [10,
 
 
 def draw_rows(seed, skill=1.5):
-    """Rows of 60 patients with two radiographs each; effusions are more frequent in the source b, hernias unknown."""
+    """Draw rows of 60 patients with two radiographs each; effusions are more frequent in source b, hernias unknown."""
     cases = np.random.default_rng(7)
     rng = np.random.default_rng(seed)
     rows = []

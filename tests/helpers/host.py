@@ -1,4 +1,4 @@
-"""What every process of `test_hosts.py` does: python host.py OUT.npz [HOST:PORT PROCESSES PROCESS]."""
+"""The program of each process of `test_multihost.py`: python host.py OUT.npz [HOST:PORT PROCESSES PROCESS]."""
 
 import sys
 from pathlib import Path
@@ -23,7 +23,7 @@ from cxrjax.training.task import Task
 
 
 class Tiny(nn.Module):
-    """Batch norm knows the whole batch."""
+    """A network with batch norm, whose statistics depend on the whole batch."""
 
     @nn.compact
     def __call__(self, x, train):
@@ -31,8 +31,8 @@ class Tiny(nn.Module):
         return nn.Dense(2, name="head")(nn.relu(x))[:, 0]
 
 
-def learn(batch_size: int, streamed: bool = False, count: int = 4) -> train_step.TrainState:
-    """Some steps of a training of thirty points, held or read one by one; the second epoch begins within them."""
+def train_tiny(batch_size: int, streamed: bool = False, count: int = 4) -> train_step.TrainState:
+    """Train some steps on thirty points, cached or streamed; the second epoch begins within them."""
     config, module = default_config(), Tiny()
     config.optimizer.name = "sgd"  # Adam would blow up what rounding does
     x = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
@@ -57,8 +57,8 @@ def learn(batch_size: int, streamed: bool = False, count: int = 4) -> train_step
     return jax.device_get(state)
 
 
-def examine(batch_size: int) -> dict[str, np.ndarray]:
-    """A program in which every row is alone."""
+def run_rowwise(batch_size: int) -> dict[str, np.ndarray]:
+    """Run a program in which rows do not depend on each other."""
     shares = sharding.BatchSharding(batch_size)
     x = np.arange(2 * batch_size, dtype=np.float32).reshape(-1, 2)
     names = np.arange(batch_size, dtype=np.uint32) + 5
@@ -82,8 +82,8 @@ class BrightLungs(nn.Module):
         return nn.log_softmax(jnp.stack([0 * lung, 0 * lung - 50, lung, 0 * lung - 50], -1))
 
 
-def diagnose(batch_size: int) -> pipeline.Prediction:
-    """Radiographs, the last without lungs: by `pipeline.diagnose` on one device, else sharing their seven patches."""
+def predict_batch(batch_size: int) -> pipeline.Prediction:
+    """Predict radiographs, the last without lungs: on one device or with their seven patches distributed."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 60, (batch_size, 64, 64)).astype(np.uint8)
     images[:-1, 10:50, 8:28] = rng.integers(160, 255, (40, 20))
@@ -98,7 +98,7 @@ def diagnose(batch_size: int) -> pipeline.Prediction:
         assert (found.label >= 0).sum() == batch_size - 1
         return jax.device_get(found)
     most, code, finds = jax.local_device_count(), compilation_cache.hash_package(), []
-    turns = 2 if jax.process_count() == 1 else 1  # of one process the second time as it was traced the first time
+    turns = 2 if jax.process_count() == 1 else 1  # a single process runs it a second time from the trace cache
     with (
         TemporaryDirectory() as kept,
         mock.patch.object(compilation_cache, "_trace_cache", compilation_cache.TraceCache(Path(kept), code)),
@@ -112,9 +112,9 @@ def diagnose(batch_size: int) -> pipeline.Prediction:
 
 
 def work() -> dict[str, np.ndarray]:
-    """All arrays of batches of several sizes, by name."""
-    learned = [learn(6), learn(9), learn(9, streamed=True)]
-    tree = {"rows": [examine(size) for size in (1, 6, 17)], "steps": learned, "diagnosis": diagnose(3)}
+    """Return all arrays of batches of several sizes, by name."""
+    states = [train_tiny(6), train_tiny(9), train_tiny(9, streamed=True)]
+    tree = {"rows": [run_rowwise(size) for size in (1, 6, 17)], "steps": states, "diagnosis": predict_batch(3)}
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(tree)}
 
 

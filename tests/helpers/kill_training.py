@@ -2,8 +2,8 @@
 
 python tests/helpers/kill_training.py [KILLS SEED [TASK]]
 
-Half of the kills are SIGKILL, half SIGTERM; the same command is given again until the training is done, and then its
-record and its checkpoints are compared bit for bit with those of a training that nobody killed. KILLS is of each task.
+Half of the kills are SIGKILL, half SIGTERM; the same command is repeated until the training is done, and then its log
+and its checkpoints are compared bit for bit with those of an uninterrupted training. KILLS is per task.
 """
 
 import os
@@ -40,7 +40,7 @@ BEGUN = "the first step is made"
 
 
 def train_once(task: str, workdir: Path, segmenter: Path) -> None:
-    """Train, or go on, in this process, on made-up radiographs."""
+    """Start or resume a training in this process, on synthetic radiographs."""
     registry.SEGMENTERS["fc_densenet29"] = partial(FCDenseNet, blocks=(2, 2), bottleneck=2, growth=8, stem=16)
     splits = {"train": test_trainer.draw_split(0, 10), "val": test_trainer.draw_split(1, 6)}
     dataset.open_split = dataset.load_or_stream = lambda config, split: splits[split]
@@ -63,7 +63,7 @@ def train_once(task: str, workdir: Path, segmenter: Path) -> None:
 
 
 class Process:
-    """A process of its own that trains, forked before anything used a device: imports are done once."""
+    """A training process, forked before anything used a device, so that imports are done once."""
 
     def __init__(self, task: str, workdir: Path, segmenter: Path):
         reader, writer = os.pipe()
@@ -99,7 +99,7 @@ class Process:
 
 
 def kill_until_done(task: str, workdir: Path, segmenter: Path, kills: int, draw: random.Random) -> Counter:
-    """Start again and again, killing it so many times; return the signals and exit statuses."""
+    """Start a training repeatedly, killing it `kills` times; return the signals and exit statuses."""
     seen: Counter = Counter()
     while True:
         process = Process(task, workdir, segmenter)
@@ -123,7 +123,7 @@ def kill_until_done(task: str, workdir: Path, segmenter: Path, kills: int, draw:
 
 
 def main(kills: int, seed: int, *tasks: str) -> None:
-    """Compare each task's training, killed, with the one that was not; the comparison is a process of its own too."""
+    """Compare each task's killed training with an uninterrupted one, in a separate process."""
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -145,7 +145,7 @@ def main(kills: int, seed: int, *tasks: str) -> None:
 
 
 def compare(one: Path, other: Path) -> None:
-    """Compare the records and checkpoints of two trainings, where no backend is left that a fork could inherit."""
+    """Compare logs and checkpoints of two trainings in a fork, so that this process initializes no backend."""
     pid = os.fork()
     if not pid:
         try:

@@ -1,4 +1,4 @@
-"""A running Orthanc (Debian's package `orthanc`), a PACS that no one here wrote."""
+"""A running Orthanc (Debian's package `orthanc`), a third-party PACS."""
 
 import json
 import os
@@ -16,10 +16,10 @@ PROGRAM = shutil.which("Orthanc", path=f"{os.environ['PATH']}:/usr/sbin")
 
 
 class Orthanc:
-    """An Orthanc on this machine, on ports that were free.
+    """An Orthanc on this machine, on free ports.
 
     Attributes:
-        port: of DICOM; AE titles are not checked.
+        port: DICOM port; AE titles are not checked.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Orthanc:
 
 @contextmanager
 def run(folder: Path) -> Iterator[Orthanc]:
-    """Run an Orthanc that stores in a folder, and what it already has only once."""
+    """Run an Orthanc that stores in a folder, and each instance only once."""
     server = Orthanc()
     config = {
         "StorageDirectory": str(folder / "orthanc"),

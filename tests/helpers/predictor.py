@@ -1,4 +1,4 @@
-"""A prediction by a network that knows only its picture: python predictor.py RUN IN OUT PROCESS PROCESSES SECONDS."""
+"""A prediction by a stand-in for the network: python predictor.py RUN IN OUT PROCESS PROCESSES SECONDS."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ from cxrjax.runs.model_info import ModelInfo
 
 
 class StandIn:
-    """Predictor of a segmenter's run that takes its time; its confidence is the mean gray level."""
+    """Predictor of a segmenter's run with a delay per radiograph, whose confidence is the mean gray level."""
 
     classes = ()
     has_ood_detector = False

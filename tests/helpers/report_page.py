@@ -145,13 +145,13 @@ def page(found, picture=PICTURE):
 
 
 def table(text, caption):
-    """The rows of the table whose caption begins so, as lists of the words in their cells."""
+    """Return the rows of the table whose caption starts with `caption`, as lists of the texts of their cells."""
     body = next(t for t in re.findall(r"<table.*?</table>", text, re.S) if re.search(rf"<caption>{caption}", t))
     plain = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line, re.S) for line in re.findall(r"<tr.*?</tr>", body, re.S)]
     return [[" ".join(html.unescape(re.sub(r"<[^>]+>", " ", cell)).split()) for cell in cells] for cells in plain]
 
 
 def answers(found, checklist="TRIPOD+AI"):
-    """What a checklist answers, by item."""
+    """Return the answers of a checklist by item."""
     claim, tripod = render.render("checklist.md", found, shown()).decode().split("## TRIPOD+AI")
     return dict(re.findall(r"^\| (\w+) \| [^|]+ \| ([^|]+) \|$", tripod if checklist == "TRIPOD+AI" else claim, re.M))

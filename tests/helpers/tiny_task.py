@@ -1,4 +1,4 @@
-"""A task of seconds, to train without images."""
+"""A small task to train within seconds, without images."""
 
 import flax.linen as nn
 import jax
@@ -10,7 +10,7 @@ from cxrjax.training.task import Task, Validation
 
 
 class Tiny(nn.Module):
-    """Enough of a network to have a group to freeze and statistics that move."""
+    """A network with a parameter group to freeze and batch statistics."""
 
     @nn.compact
     def __call__(self, x, train):
@@ -19,7 +19,7 @@ class Tiny(nn.Module):
 
 
 def build_tiny(config, workdir):
-    """Ten points to fit; the loss of validation is that of a batch norm's running statistics."""
+    """Build a task of ten points; the validation loss uses the running statistics of batch norm."""
     x = jax.random.normal(jax.random.key(1), (10, 3))
     module = Tiny()
 

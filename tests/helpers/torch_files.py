@@ -15,7 +15,7 @@ KIND = {"float32": "Float", "float64": "Double", "float16": "Half", "int64": "Lo
 
 
 class Saver:
-    """Writes what `torch.save` would, with stand-ins for PyTorch's names; checked against PyTorch 2.13's own files."""
+    """Writes the files of `torch.save` with stand-ins for PyTorch's names; checked against files of PyTorch 2.13."""
 
     def __init__(self, monkeypatch):
         self._patch = monkeypatch
@@ -63,7 +63,7 @@ class Saver:
 
     def dump(self, content: object, older: bool = False, protocol: int = 2) -> bytes:
         stream = io.BytesIO()
-        # The older form ends a reference to a storage with the view it is of, which is none.
+        # In the older format, a reference to a storage ends with the view of a base storage, here None.
 
         classes = []
 
@@ -72,7 +72,9 @@ class Saver:
                 if isinstance(value, Storage):
                     return (*value.reference, *([None] * older))
                 is_class = isinstance(value, type) and value.__module__ == "networks"
-                if older and is_class and value not in classes:  # the first time, a class goes with its code
+                if (
+                    older and is_class and value not in classes
+                ):  # at its first occurrence, a class is written with its code
                     classes.append(value)
                     return ("module", value, "networks.py", "class Network: …")
                 return None
@@ -101,7 +103,7 @@ class Storage:
 
 
 class Call:
-    """Pickled as a call of a function, as a tensor is."""
+    """An object that is pickled as a function call, like a tensor."""
 
     def __init__(self, function: object, arguments: tuple):
         self.__reduce__ = None

@@ -11,12 +11,12 @@ from tests.fuzz.seeds import NAMES, write
 from tests.fuzz.targets import TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
-KEPT = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
+INPUTS = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
 
 
 @pytest.fixture(autouse=True, scope="module")
 def quick_bounds():
-    """Give files of Keras two seconds, of which one is known to take any number."""
+    """Limit Keras files to two seconds, since one of them never ends."""
     keras_weights._process.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras_weights, "BOUNDS", Bounds(max_seconds=2, max_memory=keras_weights.BOUNDS.max_memory))
@@ -36,8 +36,8 @@ def _replay(name: str, path: Path, folder: Path) -> Exception | None:
     return None
 
 
-@pytest.mark.parametrize("path", KEPT, ids=lambda path: f"{path.parent.name}-{path.name}")
-def test_an_input_that_broke_a_reader_is_read_or_refused_in_one_sentence(path, tmp_path):
+@pytest.mark.parametrize("path", INPUTS, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_corpus_input_is_read_or_refused_in_one_sentence(path, tmp_path):
     error = _replay(path.parent.name, path, tmp_path)
     if error is not None:
         text = str(error)
