@@ -1,4 +1,4 @@
-"""Members vote together, by hand."""
+"""Votes of ensembles, by hand."""
 
 import jax
 import numpy as np
@@ -10,8 +10,8 @@ from cxrjax.ops import voting
 from cxrjax.runs import checkpoints, run_dir
 
 
-def diagnosis(votes, probabilities, finding, value, within=0.0):
-    """One radiograph's, of ten patches, with a map of one value."""
+def make_prediction(votes, probabilities, finding, value, within=0.0):
+    """Return the prediction of one radiograph with ten patches and a constant saliency map."""
     votes = np.array([votes])
     return pipeline.Prediction(
         votes, np.array([probabilities], np.float32), np.array([finding]), votes.max(1) / 10,
@@ -30,13 +30,13 @@ pool, count_votes = (jax.jit(f, static_argnames="rule") for f in (ensemble.pool_
 
 
 MEMBERS = (
-    diagnosis([6, 4, 0], [0.5, 0.4, 0.1], 0, 0.8),
-    diagnosis([1, 5, 4], [0.1, 0.5, 0.4], 1, 0.4),
-    diagnosis([4, 6, 0], [0.3, 0.6, 0.1], 1, 0.2),
+    make_prediction([6, 4, 0], [0.5, 0.4, 0.1], 0, 0.8),
+    make_prediction([1, 5, 4], [0.1, 0.5, 0.4], 1, 0.4),
+    make_prediction([4, 6, 0], [0.3, 0.6, 0.1], 1, 0.2),
 )
 
 
-def test_every_patch_of_every_member_counts_as_one():
+def test_pooled_votes_count_patches_of_all_members():
     pooled = pool(stack(*MEMBERS), "majority")
     assert pooled.votes.tolist() == [[11, 15, 4]] and pooled.label.tolist() == [1]
     np.testing.assert_allclose(pooled.probabilities, [[0.3, 0.5, 0.2]], rtol=1e-6)
@@ -52,11 +52,11 @@ def test_every_patch_of_every_member_counts_as_one():
     np.testing.assert_allclose(pooled_maps[0, :, 0, 0], [1.4 / 3, 0.7 / 3, 0], rtol=1e-6)
 
 
-def test_members_vote_as_their_patches_do_together():
+def test_pooled_predictions_equal_votes_over_all_patches():
     logits = jax.random.normal(jax.random.key(0), (3, 10, 4))
     for rule in voting.RULES:
         votes = [count_votes(each, rule) for each in logits]
-        each = (diagnosis(vote.votes, vote.probabilities, vote.label, 0, vote.expected_entropy) for vote in votes)
+        each = (make_prediction(vote.votes, vote.probabilities, vote.label, 0, vote.expected_entropy) for vote in votes)
         each = stack(*each)
         pooled, together = pool(each, rule), count_votes(logits.reshape(30, 4), rule)
         assert pooled.label[0] == together.label and (pooled.votes[0] == together.votes).all()
@@ -65,19 +65,19 @@ def test_members_vote_as_their_patches_do_together():
         np.testing.assert_allclose(pooled.mutual_information[0], together.mutual_information, rtol=1e-4)
 
 
-def test_no_lungs_stay_no_lungs():
-    none = diagnosis([0, 0, 0], [0, 0, 0], pipeline.NO_CLASS, 0.0)
+def test_pooling_predictions_without_lungs_gives_no_class():
+    none = make_prediction([0, 0, 0], [0, 0, 0], pipeline.NO_CLASS, 0.0)
     pooled = pool(stack(none, none), "majority")
     assert pooled.label.tolist() == [pipeline.NO_CLASS] and pooled.vote_fraction.tolist() == [0]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(pooled))
 
 
-def test_the_last_snapshots_are_the_members(tmp_path):
+def test_members_are_the_last_snapshots(tmp_path):
     network = spec.ModelSpec(registry.create("resnet18", 2, width=4, stages=(1,)), 16, 1)
     blank = from_config.zero_variables(network)
-    with checkpoints.Checkpoints(tmp_path / "checkpoints") as kept:
+    with checkpoints.Checkpoints(tmp_path / "checkpoints") as saved:
         for k in (1, 2, 3):
-            kept.save(checkpoints.snapshot_tag(k), k, jax.tree.map(lambda leaf, k=k: np.full_like(leaf, k), blank))
+            saved.save(checkpoints.snapshot_tag(k), k, jax.tree.map(lambda leaf, k=k: np.full_like(leaf, k), blank))
     members = ensemble.load(tmp_path, 2)
     for leaf in jax.tree.leaves(members):
         assert (leaf[0] == 2).all() and (leaf[1] == 3).all() and len(leaf) == 2

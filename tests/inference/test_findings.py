@@ -71,7 +71,7 @@ def test_each_finding_has_its_own_votes_and_map(network, radiograph, mode):
     assert aggregated.class_maps.max() > 0
 
 
-def test_a_finding_does_not_depend_on_the_others(network, radiograph):
+def test_probability_of_a_finding_does_not_depend_on_other_logits(network, radiograph):
     """The logit of another finding changes the softmax of classes, and no sigmoid."""
     classifier, variables = network
     head = variables["params"]["head"]["linear_0"]
@@ -87,7 +87,7 @@ def test_a_finding_does_not_depend_on_the_others(network, radiograph):
     assert (probabilities(variables, SINGLE)[:2] > probabilities(raised, SINGLE)[:2]).all()
 
 
-def test_members_of_an_ensemble_vote_on_findings_as_their_patches_do_together():
+def test_pooled_finding_votes_equal_votes_over_all_patches():
     logits = np.random.default_rng(0).normal(size=(3, 10, 3)).astype(np.float32)
     count = jax.jit(voting.count_findings, static_argnames="rule")
     together = count(logits.reshape(30, 3), "majority")
@@ -143,7 +143,7 @@ def result(votes, probabilities, label=0, num_patches=10):
     )
 
 
-def test_a_row_has_the_findings_of_more_than_half_of_the_votes(tmp_path):
+def test_row_has_findings_with_more_than_half_of_the_votes(tmp_path):
     row = predictor().to_row(result([6, 5, 0], [0.55, 0.6, 0.1]))
     assert row["prediction"] == "a|b" and row["num_patches"] == 10  # b has half of the votes and 0.6
     assert (row["votes_a"], row["probability_c"]) == (6, 0.1)
@@ -165,7 +165,7 @@ def test_a_row_has_the_findings_of_more_than_half_of_the_votes(tmp_path):
     assert np.isnan(predictions_csv.targets([second], FINDINGS)).all()
 
 
-def test_a_prediction_says_which_findings_are_positive():
+def test_prediction_has_a_bool_for_each_finding():
     image = ModelInput(np.zeros((4, 4), np.uint8), Frame(4, 4), path="x.png")
     assembled = prediction.assemble(predictor(), image, result([6, 2, 0], [0.7, 0.3, 0.1]))
     assert assembled.findings == {"a": True, "b": False, "c": False}
@@ -175,7 +175,7 @@ def test_a_prediction_says_which_findings_are_positive():
     assert none.label is None and none.findings == {} and not none.has_lungs
 
 
-def test_a_finding_is_predicted_from_its_operating_point_of_validation_on_and_the_row_says_which():
+def test_finding_is_predicted_at_the_operating_point_stated_in_the_row():
     cautious = predictor(thresholds={"a": 0.75, "c": 0.05})
     row = cautious.to_row(result([9, 6, 0], [0.7, 0.6, 0.1]))
     assert row["prediction"] == "b|c"
@@ -196,7 +196,7 @@ def test_a_finding_is_predicted_from_its_operating_point_of_validation_on_and_th
     assert tempered.to_row(scaled)["threshold_a"] == pytest.approx(np.sqrt(3) / (1 + np.sqrt(3)))
 
 
-def test_each_finding_is_scaled_by_its_own_temperature_and_no_prediction_changes():
+def test_each_finding_is_scaled_by_its_own_temperature():
     batch = jax.tree.map(
         lambda x: np.asarray(x)[None], result([6, 2, 0], [0.8, 0.3, 0.1])._replace(ood_statistics=None)
     )

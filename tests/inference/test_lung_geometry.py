@@ -1,4 +1,4 @@
-"""Boxes, areas and the ratio of the heart are those of the label map at the size of the file."""
+"""Boxes, areas and cardiothoracic ratio equal those of the label map at the size of the file."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ def chest():
     return labels
 
 
-def test_measures_by_hand(chest):
+def test_measure_geometry_by_hand(chest):
     values = measure_geometry(chest, Frame(50, 50), (0.5, 2.0))
     box = [values[f"left_lung_{part}"] for part in ("row", "column", "height", "width")]
     assert box == [8, 30, 27, 16]  # without the speck
@@ -35,7 +35,7 @@ def test_measures_by_hand(chest):
 
 
 @pytest.mark.parametrize("frame", [Frame(50, 50), Frame(131, 77, Crop(3, 8, 20, 1)), Frame(30, 200, Crop(4, 0, 0, 11))])
-def test_measures_are_those_of_the_label_map_in_the_file(chest, frame):
+def test_measure_geometry_equals_the_restored_label_map(chest, frame):
     native = frame.restore(chest)
     values = measure_geometry(chest, frame, (0.2, 0.3))
     for lung, label in (("left_lung", 2), ("right_lung", 3)):
@@ -48,7 +48,7 @@ def test_measures_are_those_of_the_label_map_in_the_file(chest, frame):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_box_is_that_of_scipys_largest_part(seed):
+def test_lung_box_equals_scipys_largest_component(seed):
     left = np.random.default_rng(seed).uniform(size=(40, 40)) < 0.35
     parts, _ = ndimage.label(left, np.ones((3, 3)))
     sizes = np.bincount(parts.ravel())[1:]
@@ -59,7 +59,7 @@ def test_the_box_is_that_of_scipys_largest_part(seed):
     assert box == [rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start]
 
 
-def test_the_areas_are_those_of_the_comparison_of_classes(chest):
+def test_lung_areas_equal_those_of_morphometry(chest):
     lungs = np.asarray(lung_masks.lung_union(chest))
     image = np.zeros(chest.shape, np.uint8)
     other = morphometry.measure_lungs(image, lungs, chest, jnp.array([25.0, 100.0]), jax.random.key(0), 4, 8)
@@ -68,7 +68,7 @@ def test_the_areas_are_those_of_the_comparison_of_classes(chest):
         assert values[name] == pytest.approx(float(other[name]), rel=1e-5)
 
 
-def test_the_ratio_is_of_the_largest_part_of_the_heart_and_the_widest_row_of_the_lungs(chest):
+def test_cardiothoracic_ratio_uses_largest_heart_part_and_widest_lungs(chest):
     assert cardiothoracic_ratio(chest) == pytest.approx(20 / 42)  # columns 16..35 over 4..45
     chest[2, 47:50] = 1  # another speck of heart
     chest[31, 1] = 3  # a row whose outer borders are the columns 1 and 45
@@ -77,7 +77,7 @@ def test_the_ratio_is_of_the_largest_part_of_the_heart_and_the_widest_row_of_the
     assert cardiothoracic_ratio(chest, edges) == pytest.approx((4 * 2 + 16) / (19 * 2 + 26))
 
 
-def test_what_is_not_there_is_not_a_number(chest):
+def test_geometry_of_absent_structures_is_nan(chest):
     assert all(np.isnan(value) for value in measure_geometry(np.zeros((8, 8), np.uint8), Frame(8, 8), (1, 1)).values())
     alone = measure_geometry(np.where(chest == 2, 0, chest).astype(np.uint8), Frame(50, 50), None)
     assert np.isnan([alone["left_lung_row"], alone["lung_area_mm2"], alone["cardiothoracic_ratio"]]).all()

@@ -1,4 +1,4 @@
-"""Lungs that were found are found again on disk: of the same radiographs, by the same segmenter, or not at all."""
+"""The cache of lung masks: read only for the same radiographs and the same segmenter."""
 
 import jax
 import numpy as np
@@ -31,58 +31,58 @@ def split():
 
 
 @pytest.fixture(scope="module")
-def finder(config, small_segmenter, tmp_path_factory):
-    """One for all tests, so that its program is made once; they tell their radiographs apart by name."""
+def segmenter(config, small_segmenter, tmp_path_factory):
+    """A segmenter for all tests, so that its program compiles once; tests use different cache names."""
     folder = tmp_path_factory.mktemp("lungs")
     return lung_segmenter.LungSegmenter(config, synthetic.see_dark_as_lung(from_config.segmenter(config)), folder)
 
 
-def reopen(finder, config=None, variables=None):
-    """A finder that has looked at nothing yet, with the same folder."""
-    return lung_segmenter.LungSegmenter(config or finder.config, variables or finder.variables, finder._folder)
+def reopen(segmenter, config=None, variables=None):
+    """Return a new segmenter with the same folder."""
+    return lung_segmenter.LungSegmenter(config or segmenter.config, variables or segmenter.variables, segmenter._folder)
 
 
-def look_only_on_disk(monkeypatch):
+def forbid_segmentation(monkeypatch):
     monkeypatch.setattr(lung_segmenter.LungSegmenter, "segment", None)
 
 
-def test_they_come_back_bit_for_bit(finder, split, monkeypatch):
-    found = finder.segment_cached("train-000000", split)
+def test_cached_lung_masks_are_bit_identical(segmenter, split, monkeypatch):
+    found = segmenter.segment_cached("train-000000", split)
     assert found.masks.any() and not found.masks.all() and found.has_lungs.all()
-    look_only_on_disk(monkeypatch)
-    again = reopen(finder).segment_cached("train-000000", split)
+    forbid_segmentation(monkeypatch)
+    again = reopen(segmenter).segment_cached("train-000000", split)
     jax.tree.map(np.testing.assert_array_equal, again, found)
 
 
-def test_those_of_others_are_not_taken(finder, split, monkeypatch):
-    finder.segment_cached("train-000001", split)
-    look_only_on_disk(monkeypatch)
+def test_cache_of_other_radiographs_or_weights_is_not_used(segmenter, split, monkeypatch):
+    segmenter.segment_cached("train-000001", split)
+    forbid_segmentation(monkeypatch)
     split.images[2, 0, 0] += 1
-    with pytest.raises(TypeError):  # it would look
-        finder.segment_cached("train-000001", split)
+    with pytest.raises(TypeError):  # it calls `segment`, which is None
+        segmenter.segment_cached("train-000001", split)
     split.images[2, 0, 0] -= 1
-    finder.segment_cached("train-000001", split)
-    other = jax.tree.map(np.copy, finder.variables)
+    segmenter.segment_cached("train-000001", split)
+    other = jax.tree.map(np.copy, segmenter.variables)
     other["params"]["head"]["bias"][2] += 1
     with pytest.raises(TypeError):
-        reopen(finder, variables=other).segment_cached("train-000001", split)
-    strict = finder.config.copy_and_resolve_references()
+        reopen(segmenter, variables=other).segment_cached("train-000001", split)
+    strict = segmenter.config.copy_and_resolve_references()
     strict.segmenter.min_lung_area = 0.5
     with pytest.raises(TypeError):
-        reopen(finder, strict).segment_cached("train-000001", split)
+        reopen(segmenter, strict).segment_cached("train-000001", split)
 
 
-@pytest.mark.parametrize("left", [0, 1, 100, -1])
-def test_a_damaged_file_is_written_anew(finder, split, left):
-    found = finder.segment_cached("val-000000", split)
-    path = finder._folder / "val-000000.npz"
+@pytest.mark.parametrize("size", [0, 1, 100, -1])
+def test_damaged_cache_file_is_written_again(segmenter, split, size):
+    found = segmenter.segment_cached("val-000000", split)
+    path = segmenter._folder / "val-000000.npz"
     whole = path.read_bytes()
-    path.write_bytes(whole[:left])
-    jax.tree.map(np.testing.assert_array_equal, finder.segment_cached("val-000000", split), found)
+    path.write_bytes(whole[:size])
+    jax.tree.map(np.testing.assert_array_equal, segmenter.segment_cached("val-000000", split), found)
     assert path.read_bytes() == whole
 
 
-def test_without_a_segmenter_nothing_is_looked_for_or_kept(split, tmp_path):
+def test_without_a_segmenter_nothing_is_segmented_or_cached(split, tmp_path):
     config = recipes.load("phantom:classify")
     config.segmenter.workdir = ""
     masks, confidence, found = lung_segmenter.LungSegmenter(config, None, tmp_path).segment_cached(

@@ -1,4 +1,4 @@
-"""The gate: its arithmetic against scikit-learn and by hand, its error rate by simulation, its reasons on drawings."""
+"""The OOD detector: arithmetic against scikit-learn and by hand, error rate by simulation, reasons on drawings."""
 
 from types import SimpleNamespace
 
@@ -39,7 +39,7 @@ def draw_chest(rng: np.random.Generator, place=(0.0, 0.0), lungs=(True, True), w
     return np.clip(picture, 0, 255).astype(np.uint8), structures > 1, structures
 
 
-def look(chests, seed: int = 0, shift: float = 0.0, confidence: float = 0.95) -> ood.OODStatistics:
+def compute_statistics(chests, seed: int = 0, shift: float = 0.0, confidence: float = 0.95) -> ood.OODStatistics:
     images, lungs, structures = (np.stack(parts) for parts in zip(*chests, strict=True))
     rng = np.random.default_rng(seed)
     certain = np.clip(rng.normal(confidence, 0.01, len(images)), 0, 1).astype(np.float32)
@@ -51,18 +51,18 @@ def look(chests, seed: int = 0, shift: float = 0.0, confidence: float = 0.95) ->
 def fitted() -> ood.OODDetector:
     rng = np.random.default_rng(0)
     chests = [draw_chest(rng) for _ in range(300)]
-    return ood.fit_detector(look(chests), [str(i) for i in range(300)], 0.95)
+    return ood.fit_detector(compute_statistics(chests), [str(i) for i in range(300)], 0.95)
 
 
 @pytest.mark.parametrize(("n", "dimensions"), [(30, 5), (20, 60)])
-def test_the_shrunk_covariance_is_scikit_learns(n, dimensions):
+def test_shrunk_covariance_equals_scikit_learn(n, dimensions):
     rng = np.random.default_rng(n)
     x = rng.normal(size=(n, dimensions)) @ rng.normal(size=(dimensions, dimensions))
     x -= x.mean(0)
     np.testing.assert_allclose(gaussian.shrink_covariance(x), ledoit_wolf(x, assume_centered=True)[0], rtol=1e-10)
 
 
-def test_the_measures_of_two_boxes_by_hand():
+def test_lung_shape_features_of_two_boxes_by_hand():
     lungs = np.zeros((20, 20), bool)
     lungs[4:14, 2:6] = lungs[4:14, 12:18] = True
     structures = np.where(np.arange(20) < 10, 3, 2).astype(np.uint8) * lungs
@@ -79,36 +79,36 @@ def test_the_measures_of_two_boxes_by_hand():
     assert measures == pytest.approx(expected, abs=1e-5)
 
 
-def test_no_lungs_have_no_measures_and_are_said(fitted):
+def test_image_without_lungs_has_nan_features_and_a_reason(fitted):
     image, lungs, structures = draw_chest(np.random.default_rng(1), lungs=(False, False))
-    evidence = look([(image, lungs, structures)])
+    evidence = compute_statistics([(image, lungs, structures)])
     assert np.isnan(np.asarray(evidence.lung_shape)).all()
     assert ood.NO_LUNGS in ood.explain_ood(fitted, evidence)[0]
 
 
-def test_a_layout_is_the_same_at_any_grey_scale():
+def test_layout_does_not_depend_on_the_gray_scale():
     image = np.random.default_rng(0).integers(0, 255, (16, 16)).astype(np.uint8)
     brighter = (255 * (image / 255) ** 0.5).round().astype(np.uint8)
     one, other = (
         ood.ood_statistics(x[None], x[None] > 9, x[None], np.ones(1), np.ones((1, 1))).layout for x in (image, brighter)
     )
     assert sorted(one.ravel()) == pytest.approx(np.linspace(-1, 1, 256), abs=1e-6)
-    np.testing.assert_allclose(one, other, atol=0.05)  # but for levels that fell together
+    np.testing.assert_allclose(one, other, atol=0.05)  # except for levels that were merged
 
 
-def test_as_many_are_flagged_as_asked_for(fitted):
-    """1,200 chests that were not fitted to: 5% are flagged in error, give or take what 300 to fit to leave open."""
+def test_flag_rate_equals_one_minus_the_quantile(fitted):
+    """Of 1,200 chests not used to fit, 5% are flagged in error, up to the uncertainty of a fit to 300."""
     rng = np.random.default_rng(5)
     reasons = [
         reason
         for seed in range(4)
-        for reason in ood.explain_ood(fitted, look([draw_chest(rng) for _ in range(300)], seed))
+        for reason in ood.explain_ood(fitted, compute_statistics([draw_chest(rng) for _ in range(300)], seed))
     ]
     assert 0.015 < np.mean([reason != "" for reason in reasons]) < 0.09
 
 
-def test_the_threshold_is_not_optimistic():
-    """Features of more numbers than radiographs lie far nearer to those fitted to than to new ones."""
+def test_thresholds_allow_for_overfitting():
+    """With more features than radiographs, distances of fitted radiographs are far smaller than those of new ones."""
     rng = np.random.default_rng(0)
 
     def draw(n: int) -> ood.OODStatistics:
@@ -120,8 +120,8 @@ def test_the_threshold_is_not_optimistic():
     assert 0.01 < seen[:, ood.CRITERIA.index("features")].mean() < 0.12  # 0.2 shared by four rules
 
 
-def test_the_rule_of_the_lungs_flags_no_more_than_its_share():
-    """Eleven measures of heavy tails (Student's t of four degrees of freedom), fitted to 200: it flagged 1.7%."""
+def test_lung_shape_criterion_flags_no_more_than_its_share():
+    """Eleven heavy-tailed features (Student's t, four degrees of freedom), fitted to 200: once, 1.7% were flagged."""
     flagged = []
     for seed in range(3):
         rng = np.random.default_rng(seed)
@@ -136,29 +136,31 @@ def test_the_rule_of_the_lungs_flags_no_more_than_its_share():
     assert np.mean(flagged) < 0.015  # wanted: 0.01
 
 
-def test_what_a_gate_of_few_may_flag_is_known():
+def test_expected_flag_rate_of_few_patients():
     assert ood.expected_flag_rate([""] * 399, 0.99) == pytest.approx(0.01)
     assert ood.expected_flag_rate([""] * 199, 0.99) == pytest.approx(4 / 200)
     assert ood.expected_flag_rate([str(i // 4) for i in range(396)], 0.99) == pytest.approx(4 / 100)
 
 
-def test_a_patients_radiographs_are_left_out_together():
+def test_radiographs_of_a_patient_are_left_out_together():
     rng = np.random.default_rng(0)
     twice = ood.OODStatistics(*(np.repeat(rng.normal(size=(40, *shape)), 2, 0) for shape in ((11,), (16, 16), (30,))))
     together = ood.fit_detector(twice, [str(i // 2) for i in range(80)], 0.9)
     apart = ood.fit_detector(twice, [""] * 80, 0.9)
-    assert (together.thresholds[1:] > 1.05 * apart.thresholds[1:]).sum() >= 2  # the twin in the fold makes it easy
+    assert (
+        together.thresholds[1:] > 1.05 * apart.thresholds[1:]
+    ).sum() >= 2  # the second radiograph of a patient makes thresholds too low
 
 
 @pytest.mark.parametrize("reason", TURNED)
-def test_what_was_done_to_a_picture_is_named(fitted, reason):
+def test_changed_orientation_or_polarity_is_the_reason(fitted, reason):
     rng = np.random.default_rng(7)
     chests = [draw_chest(rng) for _ in range(20)]
     assert list(TURNED) == list(ood.ORIENTATIONS)
     turned = [(TURNED[reason](image), lungs, structures) for image, lungs, structures in chests]
-    said = ood.explain_ood(fitted, look(turned))
-    alike = {"rotated by 180°", "upside down"}  # but for the heart the same
-    assert all(any(word in each for word in (alike if reason in alike else {reason})) for each in said)
+    explanations = ood.explain_ood(fitted, compute_statistics(turned))
+    alike = {"rotated by 180°", "upside down"}  # the same except for the heart
+    assert all(any(word in each for word in (alike if reason in alike else {reason})) for each in explanations)
 
 
 @pytest.mark.parametrize(
@@ -170,23 +172,23 @@ def test_what_was_done_to_a_picture_is_named(fitted, reason):
         ({"place": (0.15, 0.0)}, "lungs too low in the image"),
     ],
 )
-def test_the_measure_that_is_out_is_named(fitted, changes, reason):
-    assert reason in ood.explain_ood(fitted, look([draw_chest(np.random.default_rng(8), **changes)]))[0]
+def test_reason_names_the_unusual_lung_shape_feature(fitted, changes, reason):
+    assert reason in ood.explain_ood(fitted, compute_statistics([draw_chest(np.random.default_rng(8), **changes)]))[0]
 
 
-def test_sides_confidence_and_features_are_looked_at(fitted):
+def test_reasons_of_swapped_sides_low_confidence_and_unusual_features(fitted):
     chest = draw_chest(np.random.default_rng(9))
     exchanged = (chest[0], chest[1], np.where(chest[1], 5 - chest[2], chest[2]).astype(np.uint8))
-    assert ood.explain_ood(fitted, look([chest])) == [""]
-    assert ood.explain_ood(fitted, look([exchanged])) == ["left and right lung swapped"]
-    assert ood.explain_ood(fitted, look([chest], confidence=0.6)) == ["lungs uncertain"]
-    assert ood.explain_ood(fitted, look([chest], confidence=1.0)) == [""]
-    assert ood.explain_ood(fitted, look([chest], shift=9.0)) == [
+    assert ood.explain_ood(fitted, compute_statistics([chest])) == [""]
+    assert ood.explain_ood(fitted, compute_statistics([exchanged])) == ["left and right lung swapped"]
+    assert ood.explain_ood(fitted, compute_statistics([chest], confidence=0.6)) == ["lungs uncertain"]
+    assert ood.explain_ood(fitted, compute_statistics([chest], confidence=1.0)) == [""]
+    assert ood.explain_ood(fitted, compute_statistics([chest], shift=9.0)) == [
         "the content of the lungs is unlike the training radiographs"
     ]
 
 
-def test_a_gate_is_read_as_it_was_written(fitted, tmp_path):
+def test_saved_detector_is_loaded_unchanged(fitted, tmp_path):
     assert ood_store.load(tmp_path, 7) is None
     ood_store.save(tmp_path, fitted, 7)
     with np.load(tmp_path / "ood_detector.npz") as arrays:
@@ -202,19 +204,19 @@ def test_a_gate_is_read_as_it_was_written(fitted, tmp_path):
 @pytest.mark.parametrize(
     ("patients", "quantile", "message"), [(["a"] * 4, 0.9, "two patients"), (list("abcd"), 1.0, "not between 0 and 1")]
 )
-def test_what_cannot_be_fitted_is_said(patients, quantile, message):
+def test_fit_detector_refuses_too_few_patients_and_invalid_quantiles(patients, quantile, message):
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match=message):
-        ood.fit_detector(look([draw_chest(rng) for _ in range(4)]), patients, quantile)
+        ood.fit_detector(compute_statistics([draw_chest(rng) for _ in range(4)]), patients, quantile)
 
 
 @pytest.mark.parametrize(
     ("found", "patient", "reason"),
     [(False, "{}", "no lungs were found in 4 training radiographs"), (True, "one", "two patients")],
 )
-def test_a_training_without_a_gate_ends_well_and_says_why(monkeypatch, tmp_path, capsys, found, patient, reason):
+def test_training_without_a_detector_succeeds_with_a_message(monkeypatch, tmp_path, capsys, found, patient, reason):
     config = recipes.load("phantom:classify")
-    evidence = jax.tree.map(lambda x: x[0], look([draw_chest(np.random.default_rng(0))]))
+    evidence = jax.tree.map(lambda x: x[0], compute_statistics([draw_chest(np.random.default_rng(0))]))
 
     class StandIn:
         classes = ("normal", "viral")
@@ -243,11 +245,11 @@ def test_a_training_without_a_gate_ends_well_and_says_why(monkeypatch, tmp_path,
     with pytest.raises(run_dir.RunError, match=reason):
         fit_ood.fit_ood_detector(tmp_path)
     commands.train_network(commands.Request(tmp_path, config))
-    said = capsys.readouterr()
-    assert "the best epoch was 2" in said.out and reason in said.err
+    explanations = capsys.readouterr()
+    assert "the best epoch was 2" in explanations.out and reason in explanations.err
 
 
-def test_a_gate_of_an_older_network_is_fitted_anew_at_the_end_of_a_training(fitted, monkeypatch, tmp_path):
+def test_training_fits_the_detector_of_an_older_network_again(fitted, monkeypatch, tmp_path):
     fits = []
     monkeypatch.setattr(fit_ood, "fit_ood_detector", fits.append)
     monkeypatch.setattr(trainer, "train", lambda *_: {"epoch": 2, "val/loss": 0.5})

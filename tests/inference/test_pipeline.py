@@ -1,4 +1,4 @@
-"""`diagnose` on small random networks: what must not change a result, and the empty mask."""
+"""`pipeline.predict` on small random networks: invariances, patch modes and empty masks."""
 
 from functools import partial
 
@@ -33,7 +33,7 @@ SURE = jnp.float32(0.9)  # confidence of lungs
 
 @partial(jax.jit, static_argnames=("size", "settings"))
 def draw_patches(image, lungs, confidence, key, size, settings):
-    """The centers of the patches of a radiograph, and the patches."""
+    """Return the centers of the patches of a radiograph, and the patches."""
     strategy = strategies.choose(settings.patch_mode)
     radiograph = inputs.SegmentedRadiograph(image, lungs, confidence, key)
     sampled = strategy.sample(spec.ModelSpec(None, size, 1), radiograph, settings)
@@ -42,12 +42,12 @@ def draw_patches(image, lungs, confidence, key, size, settings):
 
 @pytest.fixture(scope="module")
 def small():
-    """A segmenter that finds bright pixels to be lungs, a random classifier, and their variables."""
+    """A segmenter for which bright pixels are lungs, a random classifier, and their variables."""
     segmenter = spec.ModelSpec(FCDenseNet(4, blocks=(1,), bottleneck=1, growth=2, stem=2), 64, 1)
     classifier = spec.ModelSpec(registry.create("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 1)
     blank = from_config.zero_variables(segmenter)
     blank["batch_stats"] = jax.tree.map_with_path(lambda p, x: x + (p[-1].key == "var"), blank["batch_stats"])
-    # The first feature of the stem is the picture itself, and is kept to the end: lung logits are 20 (x - 0.5).
+    # The first feature of the stem is the image itself, and is passed to the end: lung logits are 20 (x - 0.5).
     blank["params"]["stem"]["kernel"][1, 1, 0, 0] = 1
     blank["params"]["head"]["kernel"][0, 0, 2, 2] = 20
     blank["params"]["head"]["bias"][:] = [0, -50, -10, -50]
@@ -64,46 +64,50 @@ def images():
     return images  # the last has no lungs
 
 
-def diagnose(small, images, rows, settings=SETTINGS):
+def predict_rows(small, images, rows, settings=SETTINGS):
     keys = pipeline.image_keys(0, np.arange(100, 100 + len(images), dtype=np.uint32))
     return pipeline.predict(*small, images[rows], keys[np.array(rows)], settings)
 
 
-def test_the_segmenter_of_this_test_finds_the_bright_boxes(small, images):
-    lungs = np.asarray(diagnose(small, images, [0]).lung_mask[0])
+def test_segmenter_of_these_tests_finds_bright_boxes(small, images):
+    lungs = np.asarray(predict_rows(small, images, [0]).lung_mask[0])
     wanted = np.zeros_like(lungs)
     wanted[20:100, 15:50] = wanted[20:100, 75:110] = True
     assert (lungs == wanted).mean() > 0.98
 
 
-def test_a_result_depends_on_no_neighbour(small, images):
-    together = diagnose(small, images, [0, 1, 2, 3])
+def test_prediction_does_not_depend_on_the_rest_of_the_batch(small, images):
+    together = predict_rows(small, images, [0, 1, 2, 3])
     for row in range(4):
-        alone = diagnose(small, images, [row])
+        alone = predict_rows(small, images, [row])
         assert (together.votes[row] == alone.votes[0]).all() and together.label[row] == alone.label[0]
         np.testing.assert_allclose(together.saliency[row], alone.saliency[0], atol=1e-5)
 
 
-def test_the_chunk_changes_nothing(small, images):
-    one, other = (diagnose(small, images, [0, 1], SETTINGS._replace(patch_batch_size=chunk)) for chunk in (1, 7))
+def test_prediction_does_not_depend_on_patch_batch_size(small, images):
+    one, other = (predict_rows(small, images, [0, 1], SETTINGS._replace(patch_batch_size=chunk)) for chunk in (1, 7))
     assert (one.votes == other.votes).all()
     np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
 
 
-def test_no_lungs_is_a_finding_not_a_nan(small, images):
-    result = diagnose(small, images, [3, 0, 1, 2])
+def test_image_without_lungs_has_no_class_and_no_nan(small, images):
+    result = predict_rows(small, images, [3, 0, 1, 2])
     assert result.label[0] == pipeline.NO_CLASS and result.label[1] >= 0
     assert not result.lung_mask[0].any() and result.votes[0].sum() == 0 and result.lung_confidence[0] == 0
-    told = result._asdict()
-    evidence = told.pop("ood_statistics")
-    assert told.pop("patch_embeddings") is None and told.pop("class_maps") is None and told.pop("num_patches") is None
-    assert all(np.isfinite(leaf).all() for leaf in told.values())
+    fields = result._asdict()
+    evidence = fields.pop("ood_statistics")
+    assert (
+        fields.pop("patch_embeddings") is None
+        and fields.pop("class_maps") is None
+        and fields.pop("num_patches") is None
+    )
+    assert all(np.isfinite(leaf).all() for leaf in fields.values())
     assert np.isnan(evidence.lung_shape[0]).all() and np.isfinite(evidence.lung_shape[1]).all()
 
 
-def test_votes_are_those_of_patches_cut_and_classified_one_by_one(apply, small, images):
+def test_votes_equal_those_of_patches_classified_one_by_one(apply, small, images):
     segmenter, classifier, variables = small
-    result = diagnose(small, images, [1])
+    result = predict_rows(small, images, [1])
     key = pipeline.image_keys(0, np.array([101], np.uint32))[0]
     radiograph = inputs.SegmentedRadiograph(images[1], result.lung_mask[0], SURE, key)
     centres, logits, _, _ = classify(classifier, variables["classifier"], radiograph, SETTINGS)
@@ -117,10 +121,10 @@ def test_votes_are_those_of_patches_cut_and_classified_one_by_one(apply, small, 
     assert (vote.votes == result.votes[0]).all() and result.votes.sum() == SETTINGS.num_patches
 
 
-def test_global_is_one_vote_of_the_whole_radiograph(apply, small, images):
+def test_global_mode_is_one_vote_of_the_whole_radiograph(apply, small, images):
     _, classifier, variables = small
     for masked in (True, False):
-        result = diagnose(
+        result = predict_rows(
             small, images, [1, 3], SETTINGS._replace(patch_mode="global", mask_lungs=masked, num_patches=1)
         )
         shown = images[1] * np.asarray(result.lung_mask[0]) if masked else images[1]
@@ -128,35 +132,35 @@ def test_global_is_one_vote_of_the_whole_radiograph(apply, small, images):
         logits = apply(classifier.module, variables["classifier"], x)[0]
         np.testing.assert_allclose(result.probabilities[0], jax.nn.softmax(logits), atol=1e-4)
         assert result.votes[0].sum() == 1 and result.label[0] == logits.argmax()
-        assert result.label[1] == pipeline.NO_CLASS  # the comparison is of the same radiographs in every mode
+        assert result.label[1] == pipeline.NO_CLASS  # every mode compares the same radiographs
 
 
-def test_without_a_segmenter_every_radiograph_has_a_finding(small, images):
+def test_without_a_segmenter_every_radiograph_has_a_label(small, images):
     segmenter, classifier, variables = small
     settings = SETTINGS._replace(patch_mode="global", mask_lungs=False, num_patches=1)
-    seen = diagnose(small, images, [1, 3], settings)
-    blind = diagnose((None, classifier, variables | {"segmenter": None}), images, [1, 3], settings)
+    seen = predict_rows(small, images, [1, 3], settings)
+    blind = predict_rows((None, classifier, variables | {"segmenter": None}), images, [1, 3], settings)
     np.testing.assert_allclose(blind.probabilities[0], seen.probabilities[0], atol=1e-6)
     np.testing.assert_allclose(blind.saliency[0], seen.saliency[0], atol=1e-5)
     assert seen.label[1] == pipeline.NO_CLASS and blind.label[1] >= 0 and blind.votes[1].sum() == 1
     assert not blind.lung_mask.any() and np.isnan(blind.lung_confidence).all()
     for needy in (settings._replace(mask_lungs=True), settings._replace(patch_mode="local")):
         with pytest.raises(ValueError, match="without a segmenter"):
-            diagnose((None, classifier, variables), images, [1], needy)
+            predict_rows((None, classifier, variables), images, [1], needy)
 
 
-def test_a_global_map_spans_the_radiograph(small, images):
-    """The map's peak is 1 x p, at the same place of the whole as the feature's peak is of the feature map."""
+def test_global_saliency_map_spans_the_radiograph(small, images):
+    """The map's peak is 1 x p, at the same relative position as the peak of the feature map."""
     segmenter, classifier, variables = small
     settings = SETTINGS._replace(patch_mode="global", num_patches=1)
-    result = diagnose(small, images, [1, 3], settings)
+    result = predict_rows(small, images, [1, 3], settings)
     found = result.label[0]
     assert result.saliency[0].shape == (SIZE, SIZE)
     assert float(result.saliency[0].max()) <= float(result.probabilities[0, found]) + 1e-5
 
 
-def test_a_center_crop_shows_the_middle_and_in_training_any_square_of_its_size(images):
-    """A quarter less of 128 pixels is 96, from 16 to 112; the pixels are those of the radiograph at that size."""
+def test_center_crop_is_the_middle_and_random_in_training(images):
+    """128 pixels less a quarter are 96, from 16 to 112; the pixels are those of the radiograph at that size."""
     settings = SETTINGS._replace(patch_mode="global", mask_lungs=False, num_patches=1, center_crop=0.25)
     nothing = (None, None)
     centre, (shown,) = draw_patches(images[0], *nothing, jax.random.key(0), 96, settings)
@@ -182,16 +186,16 @@ def test_a_center_crop_shows_the_middle_and_in_training_any_square_of_its_size(i
     np.testing.assert_array_equal(scatter(jax.random.key(5), False), shown)
 
 
-def test_the_map_of_a_center_crop_lies_in_the_middle(apply, small, images):
+def test_saliency_map_of_a_center_crop_lies_in_the_middle(apply, small, images):
     _, classifier, variables = small
     settings = SETTINGS._replace(patch_mode="global", mask_lungs=False, num_patches=1, center_crop=0.25)
-    result = diagnose((None, classifier, variables | {"segmenter": None}), images, [1], settings)
+    result = predict_rows((None, classifier, variables | {"segmenter": None}), images, [1], settings)
     x = inputs.downsample(images[1:2, 16:112, 16:112], PATCH)[..., None] / np.float32(255)
     logits = apply(classifier.module, variables["classifier"], x)[0]
     np.testing.assert_allclose(result.probabilities[0], jax.nn.softmax(logits), atol=1e-4)
 
     whole = settings._replace(center_crop=0.0)
-    middle = diagnose((None, classifier, variables | {"segmenter": None}), images[:, 16:112, 16:112], [1], whole)
+    middle = predict_rows((None, classifier, variables | {"segmenter": None}), images[:, 16:112, 16:112], [1], whole)
     np.testing.assert_allclose(result.saliency[0, 16:112, 16:112], middle.saliency[0], atol=1e-5)
     assert middle.saliency[0].max() > 0 and np.count_nonzero(result.saliency[0]) == np.count_nonzero(middle.saliency[0])
     seen = pipeline.receptive_mask(
@@ -203,11 +207,11 @@ def test_the_map_of_a_center_crop_lies_in_the_middle(apply, small, images):
 
 
 @pytest.mark.parametrize("size, cut, side", [(128, 0.0625, 120), (256, 0.0625, 240), (8, 0.99, 1), (100, 0.0, 100)])
-def test_the_side_of_a_center_crop(size, cut, side):
+def test_side_length_of_a_center_crop(size, cut, side):
     assert whole_radiograph.measure_window(size, SETTINGS._replace(center_crop=cut)) == side
 
 
-def test_a_center_crop_concerns_whole_radiographs_alone(images):
+def test_center_crop_applies_to_global_mode_only(images):
     lungs = np.zeros((SIZE, SIZE), bool)
     lungs[30:90, 40:90] = True
     same = {}
@@ -221,12 +225,12 @@ def test_a_center_crop_concerns_whole_radiographs_alone(images):
     assert same == {"local": True, "lung_bbox": True, "global": False}
 
 
-def test_crop_is_one_vote_of_channels_made_of_the_lungs_alone(apply, small, images):
+def test_lung_bbox_mode_is_one_vote_of_the_cropped_channels(apply, small, images):
     segmenter, _, variables = small
     classifier = spec.ModelSpec(registry.create("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 3)
     variables = variables | {"classifier": from_config.init(classifier, jax.random.key(1))}
     settings = SETTINGS._replace(patch_mode="lung_bbox", channels="enhanced", mask_lungs=False, num_patches=1)
-    result = diagnose((segmenter, classifier, variables), images, [1, 3], settings)
+    result = predict_rows((segmenter, classifier, variables), images, [1, 3], settings)
     assert result.lung_confidence[0] > settings.min_lung_confidence and result.votes[0].sum() == 1
     assert result.label[1] == pipeline.NO_CLASS and not result.saliency[1].any()
 
@@ -243,7 +247,7 @@ def test_crop_is_one_vote_of_channels_made_of_the_lungs_alone(apply, small, imag
     assert 0 < float(result.saliency[0].max()) <= float(result.probabilities[0, result.label[0]]) + 1e-5
 
 
-def test_a_masked_crop_is_a_crop_of_the_masked(images):
+def test_masked_lung_crop_equals_crop_of_the_masked_image(images):
     lungs = np.zeros((SIZE, SIZE), bool)
     lungs[30:90, 40:90] = True
     crop = SETTINGS._replace(patch_mode="lung_bbox")
@@ -253,15 +257,15 @@ def test_a_masked_crop_is_a_crop_of_the_masked(images):
     assert masked[0].tolist() == [[[27, 93], [38, 92]]] and masked[1].any()
 
 
-def test_a_crop_of_unsure_lungs_is_the_whole_radiograph(small, images):
+def test_lung_crop_with_low_confidence_is_the_whole_radiograph(small, images):
     settings = SETTINGS._replace(mask_lungs=False, num_patches=1)
-    crop = diagnose(small, images, [1, 3], settings._replace(patch_mode="lung_bbox", min_lung_confidence=1.0))
-    whole = diagnose(small, images, [1, 3], settings._replace(patch_mode="global"))
+    crop = predict_rows(small, images, [1, 3], settings._replace(patch_mode="lung_bbox", min_lung_confidence=1.0))
+    whole = predict_rows(small, images, [1, 3], settings._replace(patch_mode="global"))
     np.testing.assert_allclose(crop.probabilities, whole.probabilities, atol=1e-4)
     np.testing.assert_allclose(crop.saliency, whole.saliency, atol=1e-3)
 
 
-def test_local_and_global_patches_are_cut_from_the_made_channels(images):
+def test_local_and_global_patches_are_cut_from_enhanced_channels(images):
     lungs = np.zeros((SIZE, SIZE), bool)
     lungs[30:90, 40:90] = True
     made = np.asarray(make_channels(images[0], "enhanced"))
@@ -275,7 +279,7 @@ def test_local_and_global_patches_are_cut_from_the_made_channels(images):
     np.testing.assert_array_equal(whole, np.stack(each, axis=-1))
 
 
-def test_patches_without_the_mask_show_what_is_beside_the_lungs(images):
+def test_unmasked_patches_include_pixels_outside_the_lungs(images):
     lungs = np.zeros((SIZE, SIZE), bool)
     lungs[60:68, 60:68] = True
     key = jax.random.key(0)
@@ -289,13 +293,13 @@ def test_patches_without_the_mask_show_what_is_beside_the_lungs(images):
         np.testing.assert_array_equal(black, images[0][window] * lungs[window])
 
 
-def test_an_unknown_mode_is_named(images):
+def test_unknown_patch_mode_is_named(images):
     with pytest.raises(ValueError, match="'both'; there are local, dense, global, lung_bbox"):
         draw_patches(images[0], images[0] > 0, SURE, jax.random.key(0), PATCH, SETTINGS._replace(patch_mode="both"))
 
 
-def test_the_map_lies_within_reach_of_the_lungs_and_in_0_to_1(small, images):
-    result = diagnose(small, images, [0])
+def test_saliency_map_is_0_to_1_and_near_the_lungs(small, images):
+    result = predict_rows(small, images, [0])
     reach = np.zeros((SIZE, SIZE), bool)
     for row, column in np.argwhere(np.asarray(result.lung_mask[0])):
         reach[max(0, row - PATCH // 2) : row + PATCH // 2, max(0, column - PATCH // 2) : column + PATCH // 2] = True
@@ -316,9 +320,7 @@ FOLDED = {
 
 @pytest.mark.parametrize(("normalization", "channels"), [("none", 1), ("imagenet", 2)])
 @pytest.mark.parametrize("architecture", FOLDED)
-def test_channels_folded_into_the_first_kernel_give_the_same_results_and_gradients(
-    architecture, normalization, channels
-):
+def test_channels_folded_into_the_first_kernel_keep_results_and_gradients(architecture, normalization, channels):
     """Up to the border, where the offsets of ImageNet's channels meet a padding of zeros."""
     module = registry.create(architecture, 4, **FOLDED[architecture])
     network = spec.ModelSpec(module, 32, 3, normalization)
@@ -336,13 +338,13 @@ def test_channels_folded_into_the_first_kernel_give_the_same_results_and_gradien
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * np.abs(b).max()), folded, plain)
 
 
-def test_networks_that_cannot_fold_channels_are_given_all_of_them():
+def test_networks_without_channel_folding_get_all_channels():
     network = spec.ModelSpec(registry.create("resnet18_keras", 5), 2, 3)  # whose first layer is a norm
     variables, x = inputs.prepare(network, {}, jnp.zeros((1, 2, 2)))
     assert variables == {} and x.shape == (1, 2, 2, 3)
 
 
-def test_a_network_reads_grey_levels_or_what_imagenet_makes_of_them():
+def test_normalization_by_gray_levels_or_imagenet_statistics():
     grey = jnp.array([[[0.0, 1.0]]])
     network = spec.ModelSpec(registry.create("resnet18_keras", 5), 2, 3)  # whose first layer is a norm
     np.testing.assert_array_equal(inputs.normalize(grey, network), [[[[0, 0, 0], [1, 1, 1]]]])

@@ -1,4 +1,4 @@
-"""A classifier of whole radiographs has no segmenter: trained, tested, applied, published and read back without one."""
+"""Training, evaluation, prediction, export and import of a classifier of whole radiographs, without a segmenter."""
 
 import cv2
 import jax
@@ -28,7 +28,7 @@ def get_config(folder):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Phantoms in three folds, and the run of the first; those of the others are taken to be done."""
+    """Phantoms in three folds, and the run of the first; runs of the others are marked as done."""
     folder = tmp_path_factory.mktemp("without_lungs")
     assert prepare(["phantom", f"--out={folder}", "--count=3", "--size=64", "--folds=3"]) == 0
     for fold in ("fold1", "fold2"):
@@ -39,15 +39,15 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_every_radiograph_has_a_finding_and_no_word_of_lungs(folder):
+def test_every_radiograph_is_predicted_without_lung_columns(folder):
     rows = predictions_csv.read(folder / "runs" / "fold0" / "evaluation" / "fold0" / "predictions.csv")
     assert len(rows) == 5 and {row["status"] for row in rows} == {"ok"} and all(row["prediction"] for row in rows)
     assert np.isnan([row["lung_confidence"] for row in rows]).all()
     assert not list(folder.glob("runs/**/segmenter"))
 
 
-def test_a_picture_without_lungs_is_predicted_as_its_grey_levels_are(apply, folder, tmp_path):
-    """The run's own network on the very pixels, as hieu2695 has it: levels / 255."""
+def test_image_without_lungs_is_predicted_from_its_gray_levels(apply, folder, tmp_path):
+    """The run's own network on the same pixels, divided by 255 as hieu2695 does."""
     picture = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE)).astype(np.uint8)
     cv2.imwrite(str(tmp_path / "noise.png"), picture)
     run = folder / "runs" / "fold0"
@@ -62,15 +62,15 @@ def test_a_picture_without_lungs_is_predicted_as_its_grey_levels_are(apply, fold
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_it_is_exported_and_imported_without_a_segmenter(folder, tmp_path):
+def test_weights_are_exported_and_imported_without_a_segmenter(folder, tmp_path):
     run = folder / "runs" / "fold0"
     weights.export_weights(run, tmp_path / "w.safetensors")
     weights.import_weights(freeze(get_config(folder)), str(tmp_path / "w.safetensors"), tmp_path / "run")
-    here, there = (run_dir.load_networks(place, run_dir.load_config(place)) for place in (run, tmp_path / "run"))
+    here, there = (run_dir.load_networks(workdir, run_dir.load_config(workdir)) for workdir in (run, tmp_path / "run"))
     jax.tree.map(np.testing.assert_array_equal, here, there)
 
 
-def test_its_rate_is_found(folder, tmp_path):
+def test_learning_rate_finder_runs_without_a_segmenter(folder, tmp_path):
     config = get_config(folder)
     config.data.train, config.data.validation = "fold0", "fold1"
     learning_rate = lr_finder.find_learning_rate(freeze(config), tmp_path)
