@@ -1,4 +1,4 @@
-"""Crops scale with the picture, and what was cut and resized comes back where it was in the file."""
+"""Crops scale with the image, and restored maps are aligned with the file."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from cxrjax.io.crop import Crop, Frame, cut, inward_lines, restore, scale
 from cxrjax.io.radiograph import Radiograph
 
 
-def test_a_crop_takes_lines_off_each_side():
+def test_cut_removes_lines_from_each_side():
     picture = np.arange(30).reshape(5, 6)
     np.testing.assert_array_equal(cut(picture, Crop(1, 2, 3, 1)), [[9, 10], [15, 16]])
     np.testing.assert_array_equal(cut(picture, Crop()), picture)
@@ -24,7 +24,7 @@ def test_scaled_crops_worked_by_hand():
 
 
 @pytest.mark.parametrize("size", [50, 128, 512])
-def test_marks_in_the_file_are_found_where_they_were(size):
+def test_restored_marks_are_at_their_positions_in_the_file(size):
     """Single pixels survive where the square has at least the pixels of the cut radiograph: exactly."""
     crop = Crop(7, 13, 21, 4)
     shape = (70, 75)  # 50 x 50 inside
@@ -36,7 +36,7 @@ def test_marks_in_the_file_are_found_where_they_were(size):
 
 
 @pytest.mark.parametrize("shape", [(20, 23), (131, 90), (1001, 2044)])
-def test_lines_are_counted_as_they_are_restored(shape):
+def test_line_counts_equal_restored_lines(shape):
     frame = Frame(*shape, Crop(1, 2, 3, 0))
     rows = np.repeat(np.arange(512, dtype=np.uint16)[:, None], 512, axis=1)
     inside = cut(frame.restore(rows), frame.crop), cut(frame.restore(rows.T.copy()), frame.crop)
@@ -45,7 +45,7 @@ def test_lines_are_counted_as_they_are_restored(shape):
         np.testing.assert_array_equal(counted, occurring)
 
 
-def test_maps_and_bools_keep_their_type_and_margins_are_filled():
+def test_restore_preserves_dtype_and_fills_margins():
     crop = Crop(1, 0, 2, 0)
     framed = restore(np.full((8, 8), 0.5, np.float32), crop, (5, 6), fill=-1)
     assert framed.dtype == np.float32
@@ -53,7 +53,7 @@ def test_maps_and_bools_keep_their_type_and_margins_are_filled():
     assert restore(np.ones((8, 8), bool), crop, (5, 6)).sum() == 16
 
 
-def test_lines_run_inward_from_each_side():
+def test_inward_lines_of_each_side():
     picture = np.arange(20).reshape(4, 5)
     expected = {
         "top": [[0, 5], [1, 6], [2, 7], [3, 8], [4, 9]],

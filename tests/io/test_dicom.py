@@ -1,4 +1,4 @@
-"""DICOM: a value that the picture does not need refuses no file, and no byte of a header gets into a result."""
+"""DICOM: invalid values that pixels do not need are ignored, and no header text gets into results or errors."""
 
 import struct
 import zlib
@@ -44,14 +44,14 @@ def write(dataset: pydicom.Dataset) -> bytes:
 
 
 def raw(keyword: str, kind: str, value: bytes) -> bytes:
-    """An element as bytes, explicit and little-endian, whatever its value."""
+    """Return an element with a raw value as bytes, explicit and little-endian."""
     tag = pydicom.tag.Tag(pydicom.datadict.tag_for_keyword(keyword))
     value += b" " * (len(value) % 2)
     return struct.pack("<HH2sH", tag.group, tag.element, kind.encode(), len(value)) + value
 
 
 def with_raw(**elements: bytes) -> bytes:
-    """The file of `make` with elements whose values are bytes that no writer would write."""
+    """Return the file of `make` with elements that have raw, possibly invalid values."""
     data = write(make())
     for keyword, value in elements.items():
         kind = pydicom.datadict.dictionary_VR(keyword)
@@ -93,7 +93,7 @@ def with_raw(**elements: bytes) -> bytes:
         {"PresentationLUTShape": b"DOE^JOHN"},
     ],
 )  # fmt: skip
-def test_a_value_that_the_picture_does_not_need_is_ignored(elements):
+def test_invalid_values_not_needed_for_pixels_are_ignored(elements):
     got = decode(with_raw(**elements), "a.dcm")
     np.testing.assert_array_equal(got.pixels, PIXELS)
     assert (got.spacing, got.view) == (None, "")
@@ -108,23 +108,23 @@ def test_a_value_that_the_picture_does_not_need_is_ignored(elements):
         ({"WindowCenter": b"9", "WindowWidth": b"0"}, "its window is not valid and was ignored"),
     ],
 )
-def test_what_was_ignored_is_noted(elements, note):
+def test_ignored_values_are_noted(elements, note):
     assert decode(with_raw(**elements), "a.dcm").note == note
 
 
-def test_the_first_valid_window_counts():
+def test_first_valid_window_is_applied():
     got = decode(with_raw(WindowCenter=b"x\\2048", WindowWidth=b"1\\1001"), "a.dcm").pixels
     expected = np.clip((PIXELS - 2047.5) / 1000 + 0.5, 0, 1)
     assert np.abs(got - expected / expected.max() * 65535).max() <= 0.5
 
 
-def test_a_slope_alone_has_the_intercept_0():
+def test_missing_rescale_intercept_is_0():
     got = decode(with_raw(RescaleSlope=b"-1"), "a.dcm").pixels
     span = int(np.ptp(PIXELS))
     assert np.abs(got - (PIXELS.max() - PIXELS.astype(float)) / span * 65535).max() <= 0.5
 
 
-def test_broken_tables_are_ignored():
+def test_invalid_lookup_tables_are_ignored():
     empty = pydicom.Dataset()
     broken = pydicom.Dataset()
     broken.add_new("LUTDescriptor", "US", [4096, 0, 3])
@@ -152,13 +152,13 @@ def test_broken_tables_are_ignored():
         ({"BitsStored": None}, "its BitsStored is not valid, read as 16"),
     ],
 )
-def test_missing_and_impossible_values_of_the_pixel_module(elements, note):
+def test_missing_and_invalid_pixel_module_values_have_defaults(elements, note):
     got = decode(write(make(**elements)), "a.dcm")
     np.testing.assert_array_equal(got.pixels, PIXELS)
     assert got.note == note
 
 
-def test_meta_group_without_preamble():
+def test_meta_group_without_preamble_is_read():
     data = write(make())
     np.testing.assert_array_equal(decode(data[132:], "a").pixels, PIXELS)
 
@@ -168,7 +168,7 @@ def test_meta_group_without_preamble():
 
 @pytest.mark.parametrize("kind", ["SS", "US"])
 @pytest.mark.parametrize("signed", [False, True])
-def test_padding_is_compared_as_bits(kind, signed):
+def test_padding_value_is_compared_as_bits(kind, signed):
     stored = PIXELS.copy()
     stored[:, :5] = 63536  # the bits of -2000
     padding = -2000 if kind == "SS" else 63536
@@ -179,7 +179,7 @@ def test_padding_is_compared_as_bits(kind, signed):
     assert not got[:, :5].any()
 
 
-def test_padding_outside_the_stored_bits():
+def test_padding_value_outside_the_stored_bits_is_found():
     stored = PIXELS.copy()
     stored[:, :5] = 63536
     element = pydicom.DataElement("PixelPaddingValue", "SS", -2000)
@@ -188,7 +188,7 @@ def test_padding_outside_the_stored_bits():
     assert not got[:, :5].any()
 
 
-def test_saturated_pixels_are_no_padding():
+def test_saturated_pixels_are_not_padding():
     stored = PIXELS.copy()
     stored[:, :5] = 4095
     got = decode(write(make(stored, PixelPaddingValue=65535)), "a.dcm").pixels
@@ -196,7 +196,7 @@ def test_saturated_pixels_are_no_padding():
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_high_bit_says_which_bits_are_read(compressed):
+def test_high_bit_selects_the_bits(compressed):
     dataset = make((PIXELS << 4) | 9, HighBit=15)  # below the 12 bits, something else
     if compressed:
         dataset.compress(RLELossless)
@@ -204,7 +204,7 @@ def test_high_bit_says_which_bits_are_read(compressed):
     np.testing.assert_array_equal(decode(write(dataset), "a.dcm").pixels, PIXELS)
 
 
-def test_high_bit_of_signed_pixels():
+def test_high_bit_selects_the_bits_of_signed_pixels():
     signed = PIXELS.astype(np.int16) - 2048
     got = decode(write(make(signed << 4, HighBit=15, PixelRepresentation=1)), "a.dcm").pixels
     assert np.abs(got - (signed - signed.min()) / np.ptp(signed) * 65535).max() <= 0.5
@@ -225,7 +225,7 @@ def test_high_bit_of_signed_pixels():
         (["H", "R"], PIXELS[::-1, ::-1].T),
     ],
 )
-def test_what_the_orientation_says_is_undone(orientation, stored):
+def test_patient_orientation_is_undone(orientation, stored):
     dataset = make(np.ascontiguousarray(stored), PatientOrientation=orientation, PixelSpacing=["0.2", "0.1"])
     got = decode(write(dataset), "a.dcm")
     np.testing.assert_array_equal(got.pixels, PIXELS)
@@ -234,7 +234,7 @@ def test_what_the_orientation_says_is_undone(orientation, stored):
     assert not got.not_frontal
 
 
-def test_bytes_after_the_pixels_are_padding():
+def test_bytes_after_the_pixels_are_ignored():
     np.testing.assert_array_equal(decode(write(make(Rows=39)), "a.dcm").pixels, PIXELS[:39])
 
 
@@ -276,19 +276,19 @@ def deflated(body_size: int) -> bytes:
         (with_raw(NumberOfFrames=b"100000"), "100000 frames, not one radiograph"),
     ],
 )
-def test_what_cannot_be_read_is_refused_before_it_is_decoded(data, reason):
+def test_unreadable_files_are_refused_before_decoding(data, reason):
     with pytest.raises(ImageReadError, match=reason):
         decode(data, "a.dcm")
 
 
-def test_a_deflated_bomb_is_inflated_to_the_limit_and_no_further():
+def test_deflated_bomb_is_inflated_only_up_to_the_limit():
     data = deflated(50_000_000)
     assert len(data) < 60_000
     with pytest.raises(ImageReadError, match="too large: .* bytes, at most 1 MiB are allowed"):
         decode(data, "a.dcm", Limits(max_bytes=2**20))
 
 
-def test_a_frame_that_is_larger_than_its_header_says():
+def test_frame_larger_than_its_header_is_refused():
     dataset = make()
     dataset.compress(pydicom.uid.JPEG2000Lossless)
     data = write(dataset)
@@ -310,8 +310,8 @@ def test_a_reason_names_a_transfer_syntax_only_if_it_is_a_uid(syntax):
     assert ("(1.2.840.10008.1.2.77)" in error.value.reason) == syntax.endswith(b".77")
 
 
-def test_random_damage_brings_no_byte_of_the_header_into_a_result():
-    """Bytes of the header replaced anywhere, with the name put into every text."""
+def test_damaged_headers_leak_no_patient_name():
+    """Header bytes at random positions are replaced, half of the time by the name."""
     rng = np.random.default_rng(5)
     data = write(make(PixelSpacing=["0.2", "0.2"], ViewPosition="PA", RescaleSlope="1", RescaleIntercept="0",
                       WindowCenter="2000", WindowWidth="4000", PatientOrientation=["L", "F"]))  # fmt: skip

@@ -14,7 +14,7 @@ ORIENTATIONS = [
 ]
 
 
-def test_turns_worked_by_hand():
+def test_find_turn_of_orientations_by_hand():
     """The patient's left and feet, the last row and column of the upright radiograph, are found where the file says."""
     np.testing.assert_array_equal(find_turn(("L", "F")).apply(PIXELS), PIXELS)
     np.testing.assert_array_equal(find_turn(("R", "F")).apply(PIXELS), [[2, 1, 0], [5, 4, 3]])
@@ -24,7 +24,7 @@ def test_turns_worked_by_hand():
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_a_turn_is_undone(orientation):
+def test_undo_inverts_apply_for_every_orientation(orientation):
     turn = find_turn(orientation)
     colors = np.arange(18).reshape(2, 3, 3)
     np.testing.assert_array_equal(turn.undo(turn.apply(colors)), colors)

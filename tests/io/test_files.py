@@ -1,4 +1,4 @@
-"""Listings of folders: links, hidden names, names of any bytes, and what is passed over."""
+"""Listings of folders: links, hidden names, names of any bytes, and skipped files."""
 
 import os
 import socket
@@ -26,7 +26,7 @@ def fill(root, *files):
         (root / name).write_bytes(b"x")
 
 
-def test_radiographs_are_known_by_suffix_or_by_the_magic_of_dicom(tmp_path):
+def test_radiographs_are_recognized_by_suffix_or_dicom_magic(tmp_path):
     fill(tmp_path, "b/c.jpeg", "a.PNG", "b/short")
     (tmp_path / "b" / "1.2.840.77").write_bytes(DICOM)
     (tmp_path / "DICOMDIR").write_bytes(DICOM)
@@ -39,7 +39,7 @@ def test_radiographs_are_known_by_suffix_or_by_the_magic_of_dicom(tmp_path):
         list_files(tmp_path / "index")
 
 
-def test_each_kind_that_is_not_read_is_named(tmp_path):
+def test_unsupported_formats_are_named(tmp_path):
     kinds = {
         "c.gif": "GIF",
         "d.npz": "NumPy .npz",
@@ -58,7 +58,7 @@ def test_each_kind_that_is_not_read_is_named(tmp_path):
     }
 
 
-def test_linked_folders_are_entered_and_each_folder_once(tmp_path):
+def test_linked_folders_are_entered_once(tmp_path):
     root = tmp_path / "in"
     fill(tmp_path, "in/a/1.png", "elsewhere/2.png", "elsewhere/deep/3.png")
     (root / "b").symlink_to(tmp_path / "elsewhere")
@@ -74,13 +74,13 @@ def test_linked_folders_are_entered_and_each_folder_once(tmp_path):
     assert reasons(root) == {"0": again, "c": again, "a/up": up, "a/top": up, "b/deep/back": up}
 
 
-def test_hidden_files_and_folders_are_passed_over(tmp_path):
+def test_hidden_files_and_folders_are_skipped(tmp_path):
     fill(tmp_path, "a.png", ".b.png", ".git/c.png", "d/.ipynb_checkpoints/d.png")
     assert names(tmp_path) == ["a.png"]
     assert reasons(tmp_path) == dict.fromkeys([".b.png", ".git", "d/.ipynb_checkpoints"], HIDDEN)
 
 
-def test_a_name_is_any_bytes(tmp_path):
+def test_names_of_any_bytes_are_listed(tmp_path):
     raw = [b"\xe9t\xe9.png", b"line\nbreak.png", b"\x1b[31m.png", b"\xff\xfe/\x80.png", b"x" * 251 + b".png"]
     for name in raw:
         path = os.path.join(os.fsencode(tmp_path), name)
@@ -90,7 +90,7 @@ def test_a_name_is_any_bytes(tmp_path):
     assert {os.fsencode(path.relative_to(tmp_path)) for path in list_files(tmp_path).radiographs} == set(raw)
 
 
-def test_what_is_no_regular_file_is_never_opened(tmp_path, monkeypatch):
+def test_files_that_are_not_regular_are_never_opened(tmp_path, monkeypatch):
     fill(tmp_path, "a.png")
     os.mkfifo(tmp_path / "pipe.png")  # to open it would wait for ever
     (tmp_path / "null.dcm").symlink_to("/dev/null")
@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
     assert locked.is_unopened
 
 
-def test_a_place_without_radiographs_is_refused(tmp_path):
+def test_path_without_radiographs_is_refused(tmp_path):
     with pytest.raises(ImageReadError, match=r"absent: no such file or folder"):
         list_files(tmp_path / "absent")
     with pytest.raises(ImageReadError, match=r"no radiograph in this folder$"):

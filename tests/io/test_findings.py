@@ -6,7 +6,7 @@ import pytest
 from cxrjax.io import findings
 
 
-def test_text_is_read_back():
+def test_encoded_findings_round_trip():
     known = {"Effusion": 1.0, "Edema": -1.0, "Mass": 0.0, "Nodule": 2 / 3}
     assert findings.decode(findings.encode(known)) == known
     assert findings.encode({"Effusion": 1.0}) == '{"Effusion": 1}'
@@ -14,7 +14,7 @@ def test_text_is_read_back():
 
 
 @pytest.mark.parametrize("known", [{"": 1.0}, {"a|b": 1.0}, {"a": 2.0}, {"a": float("nan")}, {"a": -0.5}])
-def test_what_cannot_be_read_back_is_refused(known):
+def test_invalid_findings_are_not_encoded(known):
     with pytest.raises(ValueError, match="finding"):
         findings.encode(known)
 
@@ -23,7 +23,7 @@ def test_what_cannot_be_read_back_is_refused(known):
     ("known", "label"),
     [({}, ""), ({"a": 0.0, "b": -1.0}, "no finding"), ({"a": 1.0, "b": 0.0, "c": 0.5}, "a|c")],
 )
-def test_a_label_has_the_positive_findings(known, label):
+def test_label_lists_the_positive_findings(known, label):
     assert findings.format_label(known) == label
     assert findings.from_label(label) == {name: 1.0 for name, value in known.items() if value > 0}
 
@@ -40,11 +40,11 @@ def test_a_label_has_the_positive_findings(known, label):
         ({"a": 0.0, "b": 0.0, "c": 1.0}, {"c": 1.0}),
     ],
 )
-def test_merged_findings_are_positive_if_a_part_is_and_negative_if_all_are(parts, merged):
+def test_merged_findings_are_positive_if_any_part_is(parts, merged):
     assert findings.rename(parts, [("a", "c"), ("b", "c")]) == merged
 
 
-def test_the_table_says_what_is_known():
+def test_targets_have_uncertain_and_unknown_entries():
     table = findings.to_targets([{"a": 1.0, "b": -1.0}, {"c": 0.0}], ("a", "b", "c"))
     np.testing.assert_array_equal(table, np.array([[1, -1, np.nan], [np.nan, np.nan, 0]], np.float32))
     np.testing.assert_array_equal(findings.is_known(table), [[True, False, False], [False, False, True]])

@@ -1,4 +1,4 @@
-"""PNG, JPEG, TIFF, WebP, BMP: refused by their headers before anything is allocated, and upright whatever Exif says."""
+"""PNG, JPEG, TIFF, WebP, BMP: bad files are refused by their headers, and the Exif orientation is undone."""
 
 import io
 import struct
@@ -49,13 +49,13 @@ def webp(kind: bytes, content: bytes) -> bytes:
 
 
 def bitmap(width: int, height: int, depth: int, compression: int = 0) -> bytes:
-    """A BMP of zeros without a palette, of 64 x 64 pixels of 8 bits, whatever its header says."""
+    """Return a BMP of 64 x 64 zeros of 8 bits without a palette, independent of the size in its header."""
     header = struct.pack("<IiiHHII", 40, width, height, 1, depth, compression, 0) + bytes(16)
     return b"BM" + struct.pack("<IHHI", 54 + 4096, 0, 0, 54) + header + bytes(4096)
 
 
 def tiff(tags: dict[int, int | list[int]], body: bytes = b"", following: int = 0, order: str = "<") -> bytes:
-    """A TIFF of one directory at byte 8, behind which `body` begins, whatever the tags say of it."""
+    """Return a TIFF with one directory at byte 8, followed by `body`, independent of the tags."""
     start = 8 + 2 + 12 * len(tags) + 4
     entries = b""
     extra = b""
@@ -132,7 +132,7 @@ COMMENT = chunk(b"tEXt", b"Comment\0IDAT")
         (bitmap(64, 64, 8, compression=1), "a compressed BMP, which is not read"),
     ],
 )
-def test_what_a_header_says_refuses_before_anything_is_decoded(data, reason, monkeypatch):
+def test_bad_headers_are_refused_before_decoding(data, reason, monkeypatch):
     monkeypatch.setattr(cv2, "imdecode", None)  # not called
     with pytest.raises(ImageDecodeError, match=reason):
         images.decode_gray(data, LIMITS)
@@ -140,22 +140,22 @@ def test_what_a_header_says_refuses_before_anything_is_decoded(data, reason, mon
         images.decode_values(data, LIMITS)
 
 
-def test_a_chain_of_directories_is_walked_without_decoding(monkeypatch):
+def test_tiff_pages_are_counted_without_decoding(monkeypatch):
     monkeypatch.setattr(cv2, "imdecode", None)
     monkeypatch.setattr(cv2, "imdecodemulti", None)
     size = 2 + 12 * 9 + 4
     tags = strip(8000, 8000, 4096)
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
-    for pages, said in ((60, "60 pages"), (5000, "more than 1000 pages")):
+    for pages, message in ((60, "60 pages"), (5000, "more than 1000 pages")):
         starts = [*(8 + size * page for page in range(1, pages)), 0]
         chain = b"".join(struct.pack("<H", len(tags)) + entries + struct.pack("<I", start) for start in starts)
-        with pytest.raises(ImageDecodeError, match=f"^{said}, not one radiograph"):
+        with pytest.raises(ImageDecodeError, match=f"^{message}, not one radiograph"):
             images.decode_gray(b"II*\0" + struct.pack("<I", 8) + chain + bytes(8000), LIMITS)
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg", "tiff"])
-def test_the_emptiest_image_is_above_the_lower_bound(form):
-    """The bounds are on what a codec can do, and an image of one value comes the nearest."""
+def test_blank_images_are_above_the_lower_bound_of_file_size(form):
+    """The bounds are the highest compression of a codec, which an image of one value approaches."""
     blank = np.zeros((1600, 1600), np.uint8)
     options = {
         "png": [{"compress_level": 9}, {"optimize": True}],
@@ -170,7 +170,7 @@ def test_the_emptiest_image_is_above_the_lower_bound(form):
             assert not images.decode_gray(encode(bilevel, form, compression=name), LIMITS)[0].any()
 
 
-def test_previews_are_no_pages():
+def test_tiff_previews_are_not_counted_as_pages():
     tags = strip(64, 48, SCENE.size) | {254: 0}
     start = 8 + 2 + 12 * len(tags) + 4
     tags |= {273: start}
@@ -183,7 +183,7 @@ def test_previews_are_no_pages():
             images.decode_gray(first + tiff(tags | {254: kinds[1]})[8:], LIMITS)
 
 
-def test_a_run_of_fill_bytes_is_walked_in_no_time():
+def test_long_run_of_jpeg_fill_bytes_is_read():
     data = encode(SCENE, "jpeg")
     long = data[:-2] + b"\xff" * 300_000 + b"\0" + data[-2:]
     np.testing.assert_array_equal(images.decode_gray(long, LIMITS)[0], images.decode_gray(data, LIMITS)[0])
@@ -198,7 +198,7 @@ def test_a_transparent_gray_level_turns_black(scene):
     np.testing.assert_array_equal(found, np.where(scene == level, 0, scene))
 
 
-def test_limits_are_those_of_the_text():
+def test_limits_are_parsed_and_applied():
     data = encode(SCENE, "png")
     with pytest.raises(ImageDecodeError, match="64 x 48 pixels, at most 0.003 million"):
         images.decode_gray(data, Limits.parse("max_pixels=3e3"))
@@ -214,7 +214,7 @@ def test_limits_are_those_of_the_text():
 
 
 @pytest.mark.parametrize("compression", ["tiff_adobe_deflate", "packbits"])
-def test_damaged_strips_are_found_without_the_decoder(compression):
+def test_damaged_tiff_strips_are_refused(compression):
     noisy = np.random.default_rng(1).integers(0, 256, (300, 200), dtype=np.uint8)
     data = encode(noisy, "tiff", compression=compression)
     images.decode_gray(data, LIMITS)
@@ -223,7 +223,7 @@ def test_damaged_strips_are_found_without_the_decoder(compression):
             images.decode_gray(data[:at] + bytes(3000) + data[at + 3000 :], LIMITS)
 
 
-def test_every_bit_of_png_data_is_checked():
+def test_flipped_bits_of_png_data_are_refused():
     data = encode(SCENE, "png")
     for at in range(data.index(b"IDAT"), len(data) - 12, 101):
         flipped = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
@@ -232,7 +232,7 @@ def test_every_bit_of_png_data_is_checked():
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_tiles_are_read_in_both_byte_orders(order):
+def test_tiff_tiles_are_read_in_both_byte_orders(order):
     corners = [(row, column) for row in range(0, 48, 16) for column in range(0, 64, 16)]
     parts = [zlib.compress(SCENE[row : row + 16, column : column + 16].tobytes()) for row, column in corners]
     start = 8 + 2 + 12 * 10 + 4
@@ -247,7 +247,7 @@ def test_tiles_are_read_in_both_byte_orders(order):
 
 @pytest.mark.parametrize("form", ["png", "jpeg", "tiff", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_undone_for_pictures_and_masks(form, orientation):
+def test_exif_orientation_is_undone_for_images_and_masks(form, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"tiffinfo": {0x0112: orientation}} if form == "tiff" else {"exif": exif}
@@ -260,7 +260,7 @@ def test_exif_orientation_is_undone_for_pictures_and_masks(form, orientation):
         assert np.abs(pixels.astype(int) - expected).max() <= (2 if form == "jpeg" else 0)
 
 
-def test_orientation_of_a_16_bit_tiff():
+def test_orientation_of_a_16_bit_tiff_is_undone():
     pixels = SCENE.astype(np.uint16) * 257
     data = encode(pixels, "tiff", tiffinfo={0x0112: 6})
     for got in (images.decode_gray(data, LIMITS)[0], images.decode_values(data, LIMITS)):
@@ -279,14 +279,14 @@ def test_webp_and_bmp_of_gray_levels_are_exact(form, mode):
 
 
 @pytest.mark.parametrize("form", ["png", "tiff", "gif", "bmp"])
-def test_masks_keep_their_values(form):
+def test_mask_values_are_read_exactly(form):
     mask = (SCENE // 64).astype(np.uint8)
     got = images.decode_values(encode(mask, form), LIMITS)
     np.testing.assert_array_equal(got if got.ndim == 2 else got[..., 0], mask)
 
 
 @pytest.mark.parametrize(("form", "at"), [("gif", 6), ("bmp", 18)])
-def test_a_mask_of_another_kind_keeps_the_limits_too(form, at):
+def test_limits_apply_to_gif_and_bmp_masks(form, at):
     data = encode(SCENE, form)
     size = struct.pack("<HH", 60_000, 60_000) if form == "gif" else struct.pack("<ii", 60_000, -60_000)
     with pytest.raises(ImageDecodeError, match="too large: 60000 x 60000 pixels"):
@@ -306,12 +306,12 @@ def test_a_mask_of_another_kind_keeps_the_limits_too(form, at):
         (b"", ""),
     ],
 )
-def test_a_file_of_another_kind_is_named(data, name):
+def test_unsupported_format_is_named(data, name):
     assert images.describe_unsupported(data) == name
 
 
-def test_the_limits_of_a_command_are_those_of_its_processes(monkeypatch, capsys):
-    monkeypatch.setenv(limits.VARIABLE, "")  # put back at the end
+def test_limits_flag_applies_to_child_processes(monkeypatch, capsys):
+    monkeypatch.setenv(limits.VARIABLE, "")  # restored at the end
     sources = find_sources()
     assert parse(["phantom", "--out=x", "--limits=max_pixels=5e7,max_seconds=2.5"], sources).command == "phantom"
     assert limits.current() == Limits(max_pixels=50_000_000, max_seconds=2.5)

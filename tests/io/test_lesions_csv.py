@@ -1,4 +1,4 @@
-"""Tables of lesions: boxes and masks drawn where they say, mistakes named."""
+"""Tables of lesions: positions of boxes and masks, and errors that name the line."""
 
 from types import SimpleNamespace
 
@@ -29,7 +29,7 @@ def test_boxes_of_a_radiograph_are_united(tmp_path):
     )
 
 
-def test_masks_lie_beside_the_table(tmp_path):
+def test_mask_paths_are_relative_to_the_table(tmp_path):
     mask = np.zeros((4, 6), np.uint8)
     mask[2, 1:5] = 7
     cv2.imwrite(str(tmp_path / "m.png"), mask)
@@ -42,14 +42,14 @@ def test_masks_lie_beside_the_table(tmp_path):
         lesions_csv.rasterize(table["a.png"], (4, 6), "a.png")
 
 
-def test_paths_are_those_of_a_table_of_predictions(tmp_path):
-    """Of any bytes, and behind an apostrophe where a spreadsheet would run them."""
+def test_paths_are_decoded_as_in_predictions_csv(tmp_path):
+    """They may have any bytes, and an apostrophe before text that a spreadsheet would run."""
     (tmp_path / "lesions.csv").write_bytes(b"path,row,column,height,width\n'=1.png,0,0,1,1\nR\xf6.png,0,0,2,2\n")
     assert lesions_csv.read(tmp_path / "lesions.csv") == {"=1.png": [(0, 0, 1, 1)], "R\udcf6.png": [(0, 0, 2, 2)]}
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("path,row\na,1\n", "lesions.csv: it needs the columns path and mask, or path and row, column"),
         ("path,row,column,height,width\na,1,2,x,1\n", "line 2: its box is '1', '2', 'x', '1', not four whole numbers"),
@@ -64,18 +64,18 @@ def test_paths_are_those_of_a_table_of_predictions(tmp_path):
         ),
     ],
 )
-def test_a_mistake_is_named(tmp_path, text, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_table_error_names_the_line(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
         lesions_csv.read(write(tmp_path, text))
 
 
-def test_a_box_beside_the_radiograph_is_refused():
+def test_box_beyond_the_radiograph_is_refused():
     with pytest.raises(ValueError, match="a.png: the box .* exceeds its 4 rows and 6 columns"):
         lesions_csv.rasterize([(2, 0, 3, 1)], (4, 6), "a.png")
 
 
-def test_a_path_of_two_radiographs_tells_no_lesion(monkeypatch):
-    """A table knows no sources: of "1.png" in two of them it would be drawn on both."""
+def test_path_of_two_radiographs_is_refused(monkeypatch):
+    """A table has no sources, so that the lesion of "1.png" would be drawn on the radiographs of two sources."""
     picture = SimpleNamespace(pixels=np.zeros((8, 8)))
     table = {"1.png": [(2, 2, 3, 3)]}
     monkeypatch.setattr(dataset.prepared, "decode", lambda example: picture)

@@ -23,7 +23,7 @@ def read(data, value_range=None):
 
 
 @pytest.mark.parametrize("array", [RAMP.astype(np.uint8), RAMP.astype(np.uint16), RAMP.astype(">u2")])
-def test_gray_levels_stay_as_they_are(array):
+def test_unsigned_gray_levels_are_unchanged(array):
     for stored in (array, np.asfortranarray(array), array[None], array[..., None]):
         radiograph = read(save(stored))
         np.testing.assert_array_equal(radiograph.pixels, array)
@@ -68,19 +68,19 @@ def test_other_integers_need_a_range():
         (b"\x93NUMPY\x09\x09", "truncated or damaged NumPy file"),
     ],
 )
-def test_what_is_no_image_is_refused(data, reason):
+def test_arrays_that_are_not_images_are_refused(data, reason):
     with pytest.raises(ImageReadError, match=reason):
         read(data)
 
 
-def test_objects_are_never_unpickled():
+def test_object_arrays_are_never_unpickled():
     file = io.BytesIO()
     np.save(file, np.full((40, 50), None), allow_pickle=True)
     with pytest.raises(ImageReadError, match="a NumPy array of the type object"):
         read(file.getvalue())
 
 
-def test_only_images_of_a_folder_are_listed(tmp_path):
+def test_only_npy_files_with_images_are_listed(tmp_path):
     np.save(tmp_path / "a.npy", RAMP)
     np.save(tmp_path / "labels.npy", np.arange(7))
     listing = files.list_files(tmp_path)

@@ -1,4 +1,4 @@
-"""What is written is what is read, an interrupted write leaves no trace, and scores come from the file alone."""
+"""Written values are read back, an interrupted write leaves no trace, and scores come from the file alone."""
 
 import csv
 import math
@@ -55,13 +55,13 @@ def test_round_trip_restores_every_value_and_type(tmp_path):
         ("\t=1", "'\t=1"),
         ("\r=1", "'\r=1"),
         ("＝1", "'＝1"),
-        ("'=1", "''=1"),  # what is written of another text is not taken for it
+        ("'=1", "''=1"),  # not confused with the cell of "=1"
         ("'quoted'", "'quoted'"),
         ("a=b", "a=b"),
         ("", ""),
     ],
 )
-def test_no_text_is_a_formula_and_every_text_comes_back(tmp_path, text, cell):
+def test_formula_like_text_is_escaped_and_restored(tmp_path, text, cell):
     file = tmp_path / "predictions.csv"
     known = {"path": text, "label": text, "prediction": text, "source": text, "reason": text}
     predictions_csv.write(file, [row("x") | known | {"confidence": -0.5, "age": -1.0}], COLUMNS)
@@ -83,14 +83,14 @@ def test_float32_reads_back_equal_and_short(tmp_path):
     assert max(len(str(v)) for v in read) <= 12
 
 
-def test_what_is_not_known_is_blank(tmp_path):
+def test_missing_values_are_blank(tmp_path):
     file = tmp_path / "predictions.csv"
     predictions_csv.write(file, [{"path": "x.png", "status": predictions_csv.NO_LUNGS_FOUND}], COLUMNS)
     assert same(predictions_csv.read(file)[0], row("x.png", status="no lungs found"))
     assert file.read_text().splitlines()[1] == "x.png" + "," * 16 + "0,0,0,,,,,no lungs found,"
 
 
-def test_a_spreadsheet_byte_order_mark_is_no_part_of_the_header(tmp_path):
+def test_byte_order_mark_is_not_part_of_the_header(tmp_path):
     file = tmp_path / "predictions.csv"
     predictions_csv.write(file, [row("x.png")], COLUMNS)
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())

@@ -1,4 +1,4 @@
-"""A prepared data set is opened only as what `data_prep` writes: a stranger's runs nothing, and is refused in words."""
+"""Only data sets as `data_prep` writes them are opened; an untrusted one runs no code and is refused."""
 
 import json
 import os
@@ -39,14 +39,14 @@ def change(path: Path, edit) -> None:
     path.write_text(json.dumps(known))
 
 
-def test_what_data_prep_writes_is_what_is_opened(original):
+def test_prepared_data_set_is_opened(original):
     opened = prepared.open_builder(original)
     assert (opened.name, str(opened.version)) == ("phantom", "2.0.0")
     assert len(opened.as_data_source("train")) == 10
     assert set(opened.info.features) == set(features())
 
 
-def test_a_data_set_with_the_former_names_is_read_under_those_of_today(tmp_path, monkeypatch):
+def test_data_set_with_former_field_names_is_read(tmp_path, monkeypatch):
     def former_features(_):
         return tfds.features.FeaturesDict(
             {"licence" if name == "license" else name: feature for name, feature in features().items()}
@@ -71,7 +71,7 @@ def test_a_data_set_with_the_former_names_is_read_under_those_of_today(tmp_path,
     assert "| one | other | one_label | other_label | one_split | other_split | 0.9 |" in text.replace("\\", "")
 
 
-def test_a_module_that_features_name_is_not_imported(folder, tmp_path, monkeypatch):
+def test_module_named_in_features_json_is_not_imported(folder, tmp_path, monkeypatch):
     mark = tmp_path / "mark"
     (tmp_path / "payload.py").write_text(ATTACK.format(mark=str(mark)))
     monkeypatch.syspath_prepend(tmp_path)
@@ -132,7 +132,7 @@ def name_split(known: dict) -> None:
         ("dataset_info.json", lambda known: known.update(description={})),
     ],
 )
-def test_anything_else_is_refused_by_file(folder, file, edit):
+def test_tampered_metadata_is_refused_by_file_name(folder, file, edit):
     change(folder / file, edit)
     with pytest.raises(prepared.DatasetError, match=f"{file}: not a data set that data_prep wrote"):
         prepared.open_builder(folder)
@@ -143,8 +143,8 @@ def test_anything_else_is_refused_by_file(folder, file, edit):
 def test_damaged_files_are_named(folder, file, content, capsys):
     (folder / file).write_bytes(content.encode("utf-8", "surrogateescape"))
     assert main(["describe", str(folder)]) == 2
-    said = capsys.readouterr().err
-    assert file in said and said.count("\n") <= 2 and "Traceback" not in said
+    message = capsys.readouterr().err
+    assert file in message and message.count("\n") <= 2 and "Traceback" not in message
     if file == "report.json":
         with pytest.raises(dataset.DatasetError, match=file):
             tfds_store.read_report(str(folder))
@@ -160,7 +160,7 @@ def test_damaged_files_are_named(folder, file, content, capsys):
         {"patients_known": {"train": "x"}},
     ],
 )
-def test_a_report_of_another_form_is_named(folder, edit):
+def test_malformed_report_is_named(folder, edit):
     change(folder / "report.json", lambda known: known.update(edit))
     with pytest.raises(prepared.DatasetError, match=r"report\.json: damaged"):
         prepared.read_report(folder)
@@ -175,7 +175,7 @@ def test_a_pipe_in_place_of_a_file_is_refused(folder, name):
         prepared.read_report(folder) if name == "report.json" else prepared.open_builder(folder)
 
 
-def test_a_version_to_come_is_refused_in_words(folder):
+def test_newer_data_set_version_is_refused(folder):
     change(folder / "dataset_info.json", lambda known: known.update(version="4.0.0"))
     with pytest.raises(prepared.DatasetError, match=r"has version 4\.0\.0, and this cxrjax reads 1, 2, 3"):
         prepared.open_builder(folder)
@@ -202,7 +202,7 @@ def test_the_newest_version_of_a_data_set_is_read(folder):
         tfds_store.dataset_name(str(folder.parent.parent))
 
 
-def test_a_label_that_is_no_class_comes_with_the_flag_to_add(folder):
+def test_unknown_label_error_has_the_flag_to_add(folder):
     stored = dataset.RadiographDataset(
         str(folder), "train", size=32, gamma=1.0, equalize=True, borders="uniform", num_threads=1
     )

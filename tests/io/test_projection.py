@@ -1,4 +1,4 @@
-"""A header that says that its image is no frontal radiograph: the reason names the tag, and never quotes the header."""
+"""Headers of images that are not frontal radiographs: the reason names the tag and never quotes the header."""
 
 import numpy as np
 import pydicom
@@ -73,7 +73,7 @@ def code(value: str, scheme: str, meaning: str = "") -> list[pydicom.Dataset]:
         ),
     ],
 )
-def test_what_is_refused(elements, reason):
+def test_headers_of_other_images_are_refused(elements, reason):
     assert projection.explain_refusal(header(**elements)) == reason
 
 
@@ -102,12 +102,12 @@ def test_what_is_refused(elements, reason):
         {"SOPClassUID": "1.2.3.4"},
     ],
 )  # fmt: skip
-def test_what_says_nothing_against_a_frontal_radiograph(elements):
+def test_headers_of_frontal_radiographs_are_accepted(elements):
     assert projection.explain_refusal(header(**elements)) == ""
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("projection_name", "words"),
     [
         ("lateral", ["LAT", "lateral", "Lateral view", "L LAT", "LEFT_LATERAL", "ChestLat", "THORAX_LL", "RL"]),
         ("lateral", ["Thorax seitlich", "SEITL.", "Thorax latérale", "profil gauche", "Profil G", "tórax lateral"]),
@@ -123,8 +123,8 @@ def test_what_says_nothing_against_a_frontal_radiograph(elements):
         ("", ["profile 3", "Relational", "relatively", "Thorax stehend", "ALL", "DOE^JOHN", "ORL"]),
     ],
 )  # fmt: skip
-def test_words_for_views(said, words):
-    assert {word: read_projection(word) for word in words} == dict.fromkeys(words, said)
+def test_read_projection_of_words_in_several_languages(projection_name, words):
+    assert {word: read_projection(word) for word in words} == dict.fromkeys(words, projection_name)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_view_is_a_defined_term(elements, view):
     assert projection.read_view(header(**elements)) == view
 
 
-def test_values_of_any_kind_are_no_error():
+def test_arbitrary_header_values_raise_no_error():
     rng = np.random.default_rng(0)
     for tag in projection.TAGS:
         for value in (b"", b"\\", b"\xff\xfe", rng.bytes(64)):

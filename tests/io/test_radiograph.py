@@ -1,4 +1,4 @@
-"""Every kind of file gives back the pixels put into it, and every bad file one sentence that says why."""
+"""Every file format returns its original pixels, and every bad file gives one sentence with the reason."""
 
 import os
 import pickle
@@ -34,8 +34,8 @@ def scene(top: int, dtype: type, shape: tuple[int, int] = (48, 40)) -> np.ndarra
     return noisy.astype(dtype)
 
 
-GREY8, GREY16 = scene(255, np.uint8), scene(65535, np.uint16)
-COLOUR = np.dstack([GREY8, GREY8[::-1], 255 - GREY8])  # OpenCV's order: blue, green, red
+GRAY8, GRAY16 = scene(255, np.uint8), scene(65535, np.uint16)
+COLOR = np.dstack([GRAY8, GRAY8[::-1], 255 - GRAY8])  # OpenCV's order: blue, green, red
 
 
 def encoded(pixels: np.ndarray, suffix: str, *options: int) -> bytes:
@@ -93,7 +93,7 @@ def written(dataset: pydicom.Dataset, *, bare: bool = False) -> bytes:
     return stream.getvalue()
 
 
-GREY12 = scene(4095, np.uint16)
+GRAY12 = scene(4095, np.uint16)
 
 
 # ------------------------------------------------------------------------------------------------- pictures
@@ -101,46 +101,46 @@ GREY12 = scene(4095, np.uint16)
 
 @pytest.mark.parametrize(
     ("pixels", "suffix"),
-    [(GREY8, ".png"), (GREY16, ".png"), (GREY8, ".tiff"), (GREY16, ".tiff"), (GREY12, ".png"), (GREY12, ".tiff")],
+    [(GRAY8, ".png"), (GRAY16, ".png"), (GRAY8, ".tiff"), (GRAY16, ".tiff"), (GRAY12, ".png"), (GRAY12, ".tiff")],
 )
-def test_lossless_pictures_keep_values_and_depth(pixels, suffix):
+def test_lossless_images_preserve_values_and_depth(pixels, suffix):
     got = decode(encoded(pixels, suffix), "a" + suffix)
     np.testing.assert_array_equal(got.pixels, pixels)
     assert got.pixels.dtype == pixels.dtype
     assert (got.inverted, got.spacing, got.view, got.format) == (False, None, "", suffix[1:])
 
 
-def test_jpeg_keeps_values_to_its_own_loss():
-    smooth = cv2.GaussianBlur(GREY8, (0, 0), 2)
+def test_jpeg_values_are_within_the_compression_loss():
+    smooth = cv2.GaussianBlur(GRAY8, (0, 0), 2)
     got = decode(encoded(smooth, ".jpg", cv2.IMWRITE_JPEG_QUALITY, 100), "a.jpg").pixels
     assert np.abs(got.astype(int) - smooth).max() <= 2
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
-def test_colour_becomes_luminance(suffix):
-    blue, green, red = np.moveaxis(COLOUR.astype(float), 2, 0)
-    got = decode(encoded(COLOUR, suffix), "a" + suffix).pixels
+def test_color_becomes_luminance(suffix):
+    blue, green, red = np.moveaxis(COLOR.astype(float), 2, 0)
+    got = decode(encoded(COLOR, suffix), "a" + suffix).pixels
     assert np.abs(got - (0.299 * red + 0.587 * green + 0.114 * blue)).max() <= 1
 
 
-def test_one_bit_png():
-    bits = (GREY8 > 100).astype(np.uint8) * 255
+def test_one_bit_png_is_read():
+    bits = (GRAY8 > 100).astype(np.uint8) * 255
     got = decode(encoded(bits, ".png", cv2.IMWRITE_PNG_BILEVEL, 1), "a.png").pixels
     np.testing.assert_array_equal(got, bits)
 
 
 def test_opaque_alpha_changes_nothing_and_transparent_pixels_are_black():
-    alpha = np.full_like(GREY8, 255)
-    grey = np.dstack([GREY8, GREY8, GREY8])
-    np.testing.assert_array_equal(decode(encoded(np.dstack([grey, alpha]), ".png"), "a.png").pixels, GREY8)
+    alpha = np.full_like(GRAY8, 255)
+    grey = np.dstack([GRAY8, GRAY8, GRAY8])
+    np.testing.assert_array_equal(decode(encoded(np.dstack([grey, alpha]), ".png"), "a.png").pixels, GRAY8)
     alpha[:, :10] = 0
     got = decode(encoded(np.dstack([grey, alpha]), ".png"), "a.png").pixels
     assert not got[:, :10].any()
-    np.testing.assert_array_equal(got[:, 10:], GREY8[:, 10:])
+    np.testing.assert_array_equal(got[:, 10:], GRAY8[:, 10:])
 
 
-def test_jpeg_is_turned_as_its_exif_says():
-    plain = encoded(cv2.GaussianBlur(GREY8, (0, 0), 2), ".jpg")
+def test_exif_orientation_of_jpeg_is_undone():
+    plain = encoded(cv2.GaussianBlur(GRAY8, (0, 0), 2), ".jpg")
     # APP1: one IFD of one entry, Orientation (0x0112) = 6, "turn right by 90 degrees".
     body = b"Exif\0\0" + b"II*\0" + struct.pack("<IHHHIII", 8, 1, 0x0112, 3, 1, 6, 0)
     turned = plain[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + plain[2:]
@@ -148,18 +148,18 @@ def test_jpeg_is_turned_as_its_exif_says():
 
 
 def test_white_is_zero_tiff_is_inverted():
-    got = decode(white_is_zero(GREY12), "a.tif")
-    np.testing.assert_array_equal(got.pixels, GREY12)
+    got = decode(white_is_zero(GRAY12), "a.tif")
+    np.testing.assert_array_equal(got.pixels, GRAY12)
     assert got.inverted
 
 
-def test_content_decides_and_not_the_name():
-    np.testing.assert_array_equal(decode(encoded(GREY8, ".png"), "a.dcm").pixels, GREY8)
-    np.testing.assert_array_equal(decode(written(dicom(GREY12)), "a.png").pixels, GREY12)
-    np.testing.assert_array_equal(decode(encoded(GREY8, ".png"), "a.img").pixels, GREY8)
+def test_format_is_detected_by_content_not_by_name():
+    np.testing.assert_array_equal(decode(encoded(GRAY8, ".png"), "a.dcm").pixels, GRAY8)
+    np.testing.assert_array_equal(decode(written(dicom(GRAY12)), "a.png").pixels, GRAY12)
+    np.testing.assert_array_equal(decode(encoded(GRAY8, ".png"), "a.img").pixels, GRAY8)
 
 
-def test_jsrt_img():
+def test_jsrt_img_is_read():
     pixels = np.random.default_rng(1).integers(0, 4096, (2048, 2048), dtype=np.uint16)
     got = decode(pixels.astype(">u2").tobytes(), "JPCLN001.IMG")
     np.testing.assert_array_equal(got.pixels, pixels)
@@ -171,52 +171,52 @@ def test_jsrt_img():
 
 
 def test_unsigned_dicom_without_tables_is_native():
-    got = decode(written(dicom(GREY12, RescaleSlope="1", RescaleIntercept="0", PixelSpacing=["0.2", "0.1"])), "a.dcm")
-    np.testing.assert_array_equal(got.pixels, GREY12)
+    got = decode(written(dicom(GRAY12, RescaleSlope="1", RescaleIntercept="0", PixelSpacing=["0.2", "0.1"])), "a.dcm")
+    np.testing.assert_array_equal(got.pixels, GRAY12)
     assert (got.format, got.inverted, got.spacing) == ("dicom", False, (0.2, 0.1))
-    eight = decode(written(dicom(GREY8, bits=8, photometric="MONOCHROME1")), "a.dcm")
+    eight = decode(written(dicom(GRAY8, bits=8, photometric="MONOCHROME1")), "a.dcm")
     assert eight.pixels.dtype == np.uint8 and eight.inverted
 
 
 def test_window_is_the_linear_function_of_the_standard():
     # PS3.3 C.11.2.1.2.1 with c=2048, w=1001: the minimum to x=1547.5, the maximum from 2547.5 on, linear between.
-    got = decode(written(dicom(GREY12, WindowCenter="2048", WindowWidth="1001")), "a.dcm").pixels
-    expected = np.clip((GREY12 - 2047.5) / 1000 + 0.5, 0, 1) * 65535
+    got = decode(written(dicom(GRAY12, WindowCenter="2048", WindowWidth="1001")), "a.dcm").pixels
+    expected = np.clip((GRAY12 - 2047.5) / 1000 + 0.5, 0, 1) * 65535
     assert got.dtype == np.uint16
     assert np.abs(got - expected).max() <= 0.5
 
 
 def test_signed_values_rescale_and_window():
     # Hounsfield-like: stored -2048..2047, doubled and shifted; the window is given in rescaled units.
-    stored = (GREY12.astype(np.int32) - 2048).astype(np.int16)
+    stored = (GRAY12.astype(np.int32) - 2048).astype(np.int16)
     elements = {"RescaleSlope": "2", "RescaleIntercept": "100", "WindowCenter": "100", "WindowWidth": "2001"}
     got = decode(written(dicom(stored, bits=16, **elements)), "a.dcm").pixels
     expected = np.clip((stored * 2.0 + 100 - 99.5) / 2000 + 0.5, 0, 1) * 65535
     assert np.abs(got - expected).max() <= 0.5
     plain = decode(written(dicom(stored, bits=16)), "a.dcm").pixels
-    assert np.abs(plain - GREY12 / 4095 * 65535).max() <= 0.5
+    assert np.abs(plain - GRAY12 / 4095 * 65535).max() <= 0.5
 
 
 def test_voi_lut_sequence_is_applied():
     table = pydicom.Dataset()
     table.add_new("LUTDescriptor", "US", [4096, 0, 16])
     table.add_new("LUTData", "US", [(level * level) // 256 for level in range(4096)])  # 0..65504
-    got = decode(written(dicom(GREY12, VOILUTSequence=[table])), "a.dcm").pixels
-    expected = (GREY12.astype(np.int64) ** 2) // 256
+    got = decode(written(dicom(GRAY12, VOILUTSequence=[table])), "a.dcm").pixels
+    expected = (GRAY12.astype(np.int64) ** 2) // 256
     assert np.abs(got - expected / expected.max() * 65535).max() <= 0.5
 
 
 @pytest.mark.parametrize(("photometric", "blank"), [("MONOCHROME2", 0), ("MONOCHROME1", 4000)])
-def test_padding_is_blank_and_takes_no_part_in_the_range(photometric, blank):
-    pixels = np.clip(GREY12, 1000, 4000)
+def test_padding_is_blank_and_does_not_affect_the_range(photometric, blank):
+    pixels = np.clip(GRAY12, 1000, 4000)
     pixels[:, :5] = 4095
     got = decode(written(dicom(pixels, photometric=photometric, PixelPaddingValue=4095)), "a.dcm").pixels
     assert (got[:, :5] == blank).all()
     np.testing.assert_array_equal(got[:, 5:], pixels[:, 5:])
 
 
-def test_colour_and_palette_dicom_become_luminance():
-    rgb = np.ascontiguousarray(COLOUR[..., ::-1])
+def test_color_and_palette_dicom_become_luminance():
+    rgb = np.ascontiguousarray(COLOR[..., ::-1])
     expected = rgb @ [0.299, 0.587, 0.114]
     got = decode(written(dicom(rgb, bits=8, photometric="RGB")), "a.dcm").pixels
     assert np.abs(got - expected).max() <= 1
@@ -225,16 +225,16 @@ def test_colour_and_palette_dicom_become_luminance():
     for name, data in (("Red", ramp), ("Green", 255 - ramp), ("Blue", ramp)):
         tables[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
         tables[f"{name}PaletteColorLookupTableData"] = (data * 257).astype("<u2").tobytes()
-    got = decode(written(dicom(GREY8, bits=8, photometric="PALETTE COLOR", **tables)), "a.dcm").pixels
-    level = GREY8.astype(float)
+    got = decode(written(dicom(GRAY8, bits=8, photometric="PALETTE COLOR", **tables)), "a.dcm").pixels
+    level = GRAY8.astype(float)
     assert np.abs(got / 257 - (0.413 * level + 0.587 * (255 - level))).max() <= 0.01
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
-def test_lossless_compression_changes_nothing(syntax):
-    dataset = dicom(GREY12)
+def test_lossless_compression_preserves_pixels(syntax):
+    dataset = dicom(GRAY12)
     dataset.compress(syntax)
-    np.testing.assert_array_equal(decode(written(dataset), "a.dcm").pixels, GREY12)
+    np.testing.assert_array_equal(decode(written(dataset), "a.dcm").pixels, GRAY12)
 
 
 @pytest.mark.parametrize(
@@ -246,23 +246,23 @@ def test_lossless_compression_changes_nothing(syntax):
         ("MR_small_implicit.dcm", ImplicitVRLittleEndian),
     ],
 )
-def test_files_of_other_writers_equal_their_uncompressed_twin(name, syntax):
+def test_files_of_other_writers_equal_their_uncompressed_version(name, syntax):
     path = get_testdata_file(name, download=False)
     assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == syntax
     plain = read(get_testdata_file("MR_small.dcm", download=False))
     np.testing.assert_array_equal(read(path).pixels, plain.pixels)
 
 
-def test_jpeg_lossless_and_baseline_of_one_colour_scene_agree():
+def test_jpeg_lossless_and_baseline_of_one_color_scene_agree():
     lossless = read(get_testdata_file("SC_rgb_jpeg_gdcm.dcm", download=False)).pixels
     baseline = read(get_testdata_file("SC_rgb_jpeg_dcmtk.dcm", download=False)).pixels
     assert np.abs(lossless.astype(int) - baseline).mean() < 2
 
 
 def test_dicom_without_preamble_and_meta_group():
-    data = written(dicom(GREY12), bare=True)
+    data = written(dicom(GRAY12), bare=True)
     assert data[:2] == b"\x08\x00"
-    np.testing.assert_array_equal(decode(data, "a.dcm").pixels, GREY12)
+    np.testing.assert_array_equal(decode(data, "a.dcm").pixels, GRAY12)
 
 
 @pytest.mark.parametrize(
@@ -275,15 +275,15 @@ def test_dicom_without_preamble_and_meta_group():
         ({}, ""),
     ],
 )
-def test_view(elements, view):
-    assert decode(written(dicom(GREY12, **elements)), "a.dcm").view == view
+def test_view_position_is_read(elements, view):
+    assert decode(written(dicom(GRAY12, **elements)), "a.dcm").view == view
 
 
 def test_detector_spacing_stands_in_for_a_missing_pixel_spacing():
-    assert decode(written(dicom(GREY12, ImagerPixelSpacing=["0.15", "0.15"])), "a.dcm").spacing == (0.15, 0.15)
+    assert decode(written(dicom(GRAY12, ImagerPixelSpacing=["0.15", "0.15"])), "a.dcm").spacing == (0.15, 0.15)
 
 
-def test_real_dicoms(shared):
+def test_real_dicom_files_are_read(shared):
     plain, flipped = sorted((shared / "data" / "dicom").rglob("*.dcm"))
     plain, flipped = read(plain), read(flipped)
     assert (plain.inverted, flipped.inverted) == (False, True)
@@ -298,8 +298,8 @@ def test_real_dicoms(shared):
     np.testing.assert_array_equal(plain.pixels, flipped.pixels)
 
 
-def test_monochrome1_and_2_of_one_scene_standardise_alike():
-    bordered = GREY12.copy()
+def test_monochrome1_and_2_are_standardized_equally():
+    bordered = GRAY12.copy()
     bordered[40:] = 0
     plain = decode(written(dicom(bordered)), "a.dcm")
     negative = decode(written(dicom(4095 - bordered, photometric="MONOCHROME1")), "b.dcm")
@@ -311,36 +311,36 @@ def test_monochrome1_and_2_of_one_scene_standardise_alike():
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tiff"])
-@pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
-def test_truncated_pictures(suffix, kept, capfd):
+@pytest.mark.parametrize("fraction", [0.3, 0.6, 0.95])
+def test_truncated_images_are_refused(suffix, fraction, capfd):
     data = encoded(scene(255, np.uint8, (200, 160)), suffix, *([cv2.IMWRITE_TIFF_COMPRESSION, 1] * (suffix == ".tiff")))
     with pytest.raises(ImageReadError, match=rf"^cut{suffix}: truncated or damaged"):
-        decode(data[: int(len(data) * kept)], "cut" + suffix)
-    assert capfd.readouterr() == ("", "")  # the decoder keeps its noise to itself
+        decode(data[: int(len(data) * fraction)], "cut" + suffix)
+    assert capfd.readouterr() == ("", "")  # the decoder prints nothing
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless])
-@pytest.mark.parametrize("kept", [0.5, 0.95])
-def test_truncated_dicom_says_nothing_of_the_patient(syntax, kept, caplog):
+@pytest.mark.parametrize("fraction", [0.5, 0.95])
+def test_truncated_dicom_error_has_no_patient_name(syntax, fraction, caplog):
     dataset = dicom(scene(4095, np.uint16, (100, 100)))
     if syntax != ExplicitVRLittleEndian:
         dataset.compress(syntax)
     data = written(dataset)
     assert NAME.encode() in data
     with pytest.raises(ImageReadError, match="^cut.dcm: truncated") as caught:
-        decode(data[: int(len(data) * kept)], "cut.dcm")
+        decode(data[: int(len(data) * fraction)], "cut.dcm")
     assert NAME not in str(caught.value) + repr(caught.value.__cause__) + caplog.text
 
 
 def apng() -> bytes:
-    data = encoded(GREY8, ".png")
+    data = encoded(GRAY8, ".png")
     chunk = b"acTL" + struct.pack(">II", 2, 0)
     at = data.index(b"IDAT") - 4
     return data[:at] + struct.pack(">I", 8) + chunk + struct.pack(">I", 0) + data[at:]
 
 
 def without_pixels() -> bytes:
-    dataset = dicom(GREY12)
+    dataset = dicom(GRAY12)
     del dataset.PixelData, dataset.Rows
     return written(dataset)
 
@@ -353,14 +353,14 @@ def without_pixels() -> bytes:
         (b"PK\x03\x04" + bytes(200), "a.png", "not an image"),
         (b"hello\n" * 40, "a.dcm", "not an image"),
         (bytes(1000), "a.img", "not a JSRT image, or truncated: 1000 bytes instead of 8388608"),
-        (encoded(GREY8[:31], ".png"), "a.png", "too small: 40 x 31 pixels"),
+        (encoded(GRAY8[:31], ".png"), "a.png", "too small: 40 x 31 pixels"),
         (encoded(np.full((64, 64), 7, np.uint8), ".png"), "a.png", "blank: every pixel is the same"),
-        (encoded(GREY8.astype(np.float32), ".tiff"), "a.tiff", "float32 pixels"),
-        (cv2.imencodemulti(".tiff", [GREY8, GREY8])[1].tobytes(), "a.tiff", "2 pages"),
+        (encoded(GRAY8.astype(np.float32), ".tiff"), "a.tiff", "float32 pixels"),
+        (cv2.imencodemulti(".tiff", [GRAY8, GRAY8])[1].tobytes(), "a.tiff", "2 pages"),
         (apng(), "a.png", "an animated PNG"),
         (without_pixels(), "a.dcm", "without pixel data"),
-        (written(dicom(np.concatenate([GREY12, GREY12]), NumberOfFrames=2, Rows=48)), "a.dcm", "2 frames"),
-        (written(dicom(GREY12.astype(np.uint32), bits=32)), "a.dcm", "32 bits per pixel"),
+        (written(dicom(np.concatenate([GRAY12, GRAY12]), NumberOfFrames=2, Rows=48)), "a.dcm", "2 frames"),
+        (written(dicom(GRAY12.astype(np.uint32), bits=32)), "a.dcm", "32 bits per pixel"),
     ],
 )
 def test_bad_content_is_refused_by_name_and_reason(data, name, reason):
@@ -373,9 +373,9 @@ def test_bad_content_is_refused_by_name_and_reason(data, name, reason):
 def test_random_damage_raises_and_logs_nothing_else(caplog):
     """Bytes flipped anywhere either leave a picture or give an ImageReadError."""
     draw = np.random.default_rng(2)
-    compressed = dicom(GREY12)
+    compressed = dicom(GRAY12)
     compressed.compress(RLELossless)
-    files = [encoded(GREY8, ".png"), encoded(GREY8, ".jpg"), encoded(GREY16, ".tiff"), written(compressed)]
+    files = [encoded(GRAY8, ".png"), encoded(GRAY8, ".jpg"), encoded(GRAY16, ".tiff"), written(compressed)]
     refused = 0
     for data in files * 30:
         damaged = np.frombuffer(data, np.uint8).copy()
@@ -388,7 +388,7 @@ def test_random_damage_raises_and_logs_nothing_else(caplog):
     assert NAME not in caplog.text
 
 
-def test_bad_paths(tmp_path):
+def test_bad_paths_are_refused(tmp_path):
     with pytest.raises(ImageReadError, match="absent.png: no such file or folder"):
         read(tmp_path / "absent.png")
     with pytest.raises(ImageReadError, match="is a directory"):
@@ -396,9 +396,9 @@ def test_bad_paths(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_no_permission(tmp_path):
+def test_file_without_permission_is_refused(tmp_path):
     path = tmp_path / "locked.png"
-    path.write_bytes(encoded(GREY8, ".png"))
+    path.write_bytes(encoded(GRAY8, ".png"))
     path.chmod(0)
     with pytest.raises(ImageReadError, match="permission denied"):
         read(path)
@@ -408,7 +408,7 @@ def test_refused_permission_is_reported(tmp_path, monkeypatch):
     def refuse(*arguments):
         raise PermissionError(13, "Permission denied")
 
-    (tmp_path / "locked.png").write_bytes(encoded(GREY8, ".png"))
+    (tmp_path / "locked.png").write_bytes(encoded(GRAY8, ".png"))
     monkeypatch.setattr("builtins.open", refuse)
     answer = reader.read_file(str(tmp_path / "locked.png"), "locked.png", None, {})
     assert answer == {"unreadable": "permission denied"}
@@ -419,10 +419,10 @@ def test_error_survives_a_worker_process():
     assert (str(error), error.path, error.reason) == ("a.png: empty file", "a.png", "empty file")
 
 
-def test_bad_patient_elements_are_not_even_read():
-    """A value that breaks the rules of its type makes pydicom quote it; here it is not looked at."""
-    dataset = dicom(GREY12)
+def test_invalid_patient_elements_are_not_read():
+    """pydicom would quote an invalid value in a warning."""
+    dataset = dicom(GRAY12)
     data = written(dataset).replace(NAME.encode(), b"Do\xff^J\xfene")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        np.testing.assert_array_equal(decode(data, "a.dcm").pixels, GREY12)
+        np.testing.assert_array_equal(decode(data, "a.dcm").pixels, GRAY12)

@@ -1,4 +1,4 @@
-"""The reader of files from anywhere: each bad one is a reason, and the next good one is read."""
+"""The reader of untrusted files: a bad file gives a reason, and the next good file is read."""
 
 import gc
 import os
@@ -48,12 +48,12 @@ def safe():
         ("picture/g4_8k_60pages.tif", "60 pages, not one radiograph"),
     ],
 )
-def test_files_that_were_dangerous_are_refused_by_their_headers(name, reason):
+def test_known_dangerous_files_are_refused_by_their_headers(name, reason):
     with pytest.raises(ImageReadError, match=f"{name}: {reason}"):
         decoding.decode((CORPUS / name).read_bytes(), name)
 
 
-def test_a_folder_of_good_and_bad_files(safe, tmp_path, capfd):
+def test_bad_files_do_not_affect_later_reads(safe, tmp_path, capfd):
     (tmp_path / "good.png").write_bytes(encode(".png"))
     (tmp_path / "empty").write_bytes(b"")
     os.mkfifo(tmp_path / "pipe.png")
@@ -81,13 +81,13 @@ def test_a_sparse_file_larger_than_memory_is_not_read(safe, tmp_path):
         safe.read(tmp_path / "huge.tif")
 
 
-def test_names_of_any_bytes(safe, tmp_path):
+def test_file_names_of_any_bytes_are_read(safe, tmp_path):
     path = os.fsdecode(os.fsencode(tmp_path) + b"/R\xf6ntgen\n.png")
     Path(path).write_bytes(encode(".png"))
     assert safe.read(path).path == path
 
 
-def test_what_is_read_equals_what_this_process_decodes(safe):
+def test_safe_reader_equals_decoding_in_this_process(safe):
     wide = SCENE.astype(np.uint16) * 257
     for data in (
         encode(".png"),
@@ -101,12 +101,12 @@ def test_what_is_read_equals_what_this_process_decodes(safe):
         np.testing.assert_array_equal(far.pixels, near.pixels)
         assert far.pixels.dtype == near.pixels.dtype
         assert {**vars(far), "pixels": 0} == {**vars(near), "pixels": 0}
-        far.pixels[0, 0] = 1  # the caller's own
+        far.pixels[0, 0] = 1  # the array is writable
 
 
 @pytest.mark.parametrize("progressive", [0, 1])
 @pytest.mark.parametrize("at", [0.3, 0.6, 0.9])
-def test_damaged_jpegs_whose_end_is_there(safe, progressive, at, capfd):
+def test_jpegs_with_a_damaged_middle_are_refused(safe, progressive, at, capfd):
     data = encode(".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, progressive)
     start = int(len(data) * at)
     hole = min(1000, len(data) - start - 20)
@@ -119,7 +119,7 @@ def test_damaged_jpegs_whose_end_is_there(safe, progressive, at, capfd):
 
 @pytest.mark.parametrize("compression", [5, 8, 32773])
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
-def test_damaged_strips_of_tiffs(safe, compression, depth):
+def test_damaged_tiff_strips_are_refused(safe, compression, depth):
     noise = np.random.default_rng(1).integers(0, 50, SCENE.shape)
     data = encode(".tiff", cv2.IMWRITE_TIFF_COMPRESSION, compression, pixels=(SCENE + noise).astype(depth))
     safe.decode(data, "x.tif")
@@ -129,14 +129,14 @@ def test_damaged_strips_of_tiffs(safe, compression, depth):
             safe.decode(data[:start] + bytes(3000) + data[start + 3000 :], "x.tif")
 
 
-def test_real_radiographs_are_read_as_opencv_reads_them(safe, shared):
+def test_real_radiographs_equal_opencv(safe, shared):
     for path in sorted((shared / "data").rglob("*.[jp][pn]*g"))[::150]:
         got = safe.read(path)
         np.testing.assert_array_equal(got.pixels, cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH))
         assert got.note == ""
 
 
-def test_masks(safe, tmp_path):
+def test_masks_are_read_with_their_values(safe, tmp_path):
     mask = (SCENE // 64)[..., None].repeat(3, axis=2)
     for name in ("mask.png", "mask.bmp", "mask.tif"):
         cv2.imwrite(str(tmp_path / name), mask)
@@ -146,7 +146,7 @@ def test_masks(safe, tmp_path):
         safe.read_values(tmp_path / "mask.png")
 
 
-def test_the_limits_of_a_reader(tmp_path):
+def test_reader_limits_memory_and_bytes(tmp_path):
     large = np.random.default_rng(0).integers(0, 2**16, (3000, 3000), dtype=np.uint16)
     data = encode(".tiff", cv2.IMWRITE_TIFF_COMPRESSION, 1, pixels=large)  # 18 MB, and as much again decoded
     with SafeReader(Limits(max_memory=50 * 2**20)) as small:
@@ -165,8 +165,8 @@ def test_threads_share_a_reader(safe):
             np.testing.assert_array_equal(got.pixels, np.where(value < SCENE, SCENE, 0))
 
 
-def test_a_fork_reads_by_a_process_of_its_own():
-    """In a process without threads of JAX, which do not survive a fork."""
+def test_forked_process_starts_its_own_reader():
+    """The process has no threads of JAX, which do not survive a fork."""
     script = """
     import os
     from cxrjax.io import reader
@@ -190,8 +190,8 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT)}
 
 
-def test_it_reads_from_a_folder_that_was_removed_and_leaves_the_input_alone(tmp_path):
-    """With little address space, and in the folder above a file of the name of one of Python's modules."""
+def test_reader_works_in_a_removed_folder_without_reading_stdin(tmp_path):
+    """The address space is limited, and the parent folder has a file with the name of a module of Python."""
     (tmp_path / "json.py").write_text("raise SystemExit('of the current folder')")
     (tmp_path / "a.png").write_bytes(encode(".png"))
     script = """
@@ -218,7 +218,7 @@ def test_it_reads_from_a_folder_that_was_removed_and_leaves_the_input_alone(tmp_
     assert (done.returncode, done.stdout, done.stderr) == (0, "left", "")
 
 
-def test_no_process_or_warning_is_left_behind():
+def test_deleted_reader_leaves_no_process_or_warning():
     one = SafeReader()
     one.decode(encode(".png"), "x")
     process = one._process._process
@@ -227,8 +227,8 @@ def test_no_process_or_warning_is_left_behind():
     assert process.returncode is not None
 
 
-def test_reading_needs_no_more_than_the_decoders():
-    """It starts in a second, beside JAX and not after it."""
+def test_reader_imports_only_the_decoders():
+    """It starts within a second, in parallel to JAX."""
     script = "import sys, cxrjax.io.reader; print(*{name.split('.')[0] for name in sys.modules})"
     loaded = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment()
@@ -236,7 +236,7 @@ def test_reading_needs_no_more_than_the_decoders():
     assert not {"jax", "flax", "matplotlib", "tensorflow_datasets", "grain"} & set(loaded.stdout.split())
 
 
-def test_shared_reader_of_this_process():
+def test_shared_reader_is_one_per_process():
     assert reader.shared() is reader.shared()
     found = []
     thread = threading.Thread(target=lambda: found.append(radiograph.decode(encode(".png"), "x").format))
