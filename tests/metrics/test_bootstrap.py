@@ -1,4 +1,4 @@
-"""Weights are resamples, and the intervals hold what they promise: by simulation, of patients with many radiographs."""
+"""Bootstrap weights and the coverage of intervals, by simulation of patients with several radiographs."""
 
 import numpy as np
 import pytest
@@ -16,8 +16,8 @@ def test_a_resample_draws_patients_with_all_their_radiographs(monkeypatch):
     first, *blocks = bootstrap.bootstrap_weights(patients, 500, seed=0)
     weights = np.concatenate(blocks)
     assert (first == 1).all() and weights.shape == (500, 7)
-    for of in "bc":
-        assert (weights[:, patients == of] == weights[:, patients == of][:, :1]).all()
+    for patient in "bc":
+        assert (weights[:, patients == patient] == weights[:, patients == patient][:, :1]).all()
     counts = weights[:, np.unique(patients, return_index=True)[1]]
     assert (counts.sum(1) == 4).all()
     # A patient is drawn Binomial(4, 1/4) times: mean 1, variance 3/4, within four standard errors.
@@ -28,7 +28,7 @@ def test_a_resample_draws_patients_with_all_their_radiographs(monkeypatch):
     assert not (np.concatenate(list(bootstrap.bootstrap_weights(patients, 500, seed=1))[1:]) == weights).all()
 
 
-def test_crowding_by_hand():
+def test_design_effect_by_hand():
     assert bootstrap.design_effect(list("abcd")) == 1
     assert bootstrap.design_effect(list("aabbcc")) == 2
     assert bootstrap.design_effect(list("abbb")) == (1 + 9) / 4
@@ -50,17 +50,17 @@ def leaves(tree):
     return [confidence.values(tree)]
 
 
-def test_every_score_over_weights_is_that_of_the_rows_drawn(cases):
-    """The loop that the weights stand for: each resample written out row by row, and scored as data of its own."""
+def test_weighted_scores_equal_scores_of_the_resampled_rows(cases):
+    """Each resample is also written out row by row and scored as a separate data set."""
     truth, found, probabilities, patients = cases
     bins, right = calibration.equal_count_bins(probabilities[:, 0]), truth == found
 
     def measure(rows, weights):
         t, f, p = truth[rows], found[rows], probabilities[rows]
-        kept = selective.by_certainty(right[rows], p.max(1), weights)
+        counts = selective.by_certainty(right[rows], p.max(1), weights)
         curve = calibration.reliability(p[:, 0], t == 0, bins[rows], weights)
         tree = classification.measure_predictions(t, f, p, CLASSES, weights)
-        return tree | {"selective_prediction": selective.measure(kept), "ece": calibration.calibration_error(curve)}
+        return tree | {"selective_prediction": selective.measure(counts), "ece": calibration.calibration_error(curve)}
 
     rows = np.arange(80)
     together = leaves(bootstrap.bootstrap(lambda w: measure(rows, w), patients, 60))
@@ -72,7 +72,7 @@ def test_every_score_over_weights_is_that_of_the_rows_drawn(cases):
             np.testing.assert_allclose(a[k], b[0], rtol=1e-12, atol=1e-14)
 
 
-def test_the_brier_score_over_weights_is_that_of_the_rows_drawn(cases):
+def test_weighted_brier_score_equals_that_of_the_resampled_rows(cases):
     truth, found, probabilities, patients = cases
     found = np.minimum(found, 2)
     tree = bootstrap.bootstrap(calibration.prepare_calibration(probabilities, truth, found), patients, 20)
@@ -84,7 +84,7 @@ def test_the_brier_score_over_weights_is_that_of_the_rows_drawn(cases):
         assert parts + tree["uncertainty"][k] + tree["within_bins"][k] == pytest.approx(tree["brier"].value[k])
 
 
-def test_the_value_is_that_of_the_data_and_what_cannot_be_earned_is_null():
+def test_summary_has_the_value_of_the_data_and_null_if_undefined():
     values = np.append(0.5, np.linspace(0, 1, 41))
     score = confidence.summarize({"n": np.full(42, 1e6), "x": values, "y": np.full(42, np.nan)})
     assert score["x"] == {"value": 0.5, "interval": pytest.approx([0.025, 0.975], abs=1e-4), "n": 1_000_000}
@@ -104,7 +104,7 @@ def test_the_value_is_that_of_the_data_and_what_cannot_be_earned_is_null():
     assert confidence.summarize(by_chance, list("abcaabbcc"), n=9)["interval"][0] == 0
 
 
-def test_what_no_resample_moves_has_no_interval_but_a_share():
+def test_constant_resamples_have_no_interval_except_proportions():
     rounding = 0.7 + np.array([0, 1e-16, -1e-16, 0])
     mean = confidence.MeanEstimate(rounding, np.full(4, 5.0), np.full(4, 0.3), np.ones(4))
     for leaf in (rounding, mean):
@@ -120,7 +120,7 @@ def spread(value, deviation):
     return value + deviation * np.array([0.0, -1, 1])
 
 
-def test_the_interval_of_a_share_is_that_of_jeffreys():
+def test_interval_of_a_proportion_is_that_of_jeffreys():
     """Brown, Cai and DasGupta 2001: Beta of h + 1/2 and m + 1/2; 0 below a single hit, 1 above a single miss."""
     share = confidence.Proportion(spread(0.7, np.sqrt(0.7 * 0.3 / 20)), np.full(3, 20.0))
     assert confidence.summarize(share)["interval"] == pytest.approx(stats.beta.ppf([0.025, 0.975], 14.5, 6.5))
@@ -131,7 +131,7 @@ def test_the_interval_of_a_share_is_that_of_jeffreys():
     assert confidence.summarize(missed)["interval"] == pytest.approx([0, 1 - low])
 
 
-def test_the_interval_of_an_f1_is_that_of_its_jaccard_index():
+def test_interval_of_f1_follows_from_its_jaccard_index():
     """12 true, 4 false and 4 missed positives: F1 24 / 32, J 12 / 20; F1 = 2 J / (1 + J)."""
     jaccard = spread(0.6, np.sqrt(0.6 * 0.4 / 20))
     f1 = 2 * jaccard / (1 + jaccard)
@@ -140,7 +140,7 @@ def test_the_interval_of_an_f1_is_that_of_its_jaccard_index():
     assert described["value"] == pytest.approx(0.75) and described["interval"] == pytest.approx(2 * ends / (1 + ends))
 
 
-def test_a_share_of_patients_with_equal_radiographs_is_one_of_patients():
+def test_duplicated_radiographs_of_patients_do_not_change_the_interval():
     ends = []
     for rows in (np.arange(60), np.repeat(np.arange(60), 2)):
         measure = lambda w, right=rows < 42: confidence.proportion(w @ right, w.sum(1))  # noqa: E731
@@ -150,7 +150,7 @@ def test_a_share_of_patients_with_equal_radiographs_is_one_of_patients():
     assert once == pytest.approx(stats.beta.ppf([0.025, 0.975], 42.5, 18.5), abs=0.005)
 
 
-def test_the_interval_of_a_mean_is_that_of_fay_and_feuer():
+def test_interval_of_a_mean_is_that_of_fay_and_feuer():
     """Seven of 10,000 lack 1: a sum of Poisson counts, with the exact ends of seven of Garwood 1936."""
     n = 10_000
     extremes = np.zeros(3), np.ones(3)
@@ -166,7 +166,7 @@ def test_the_interval_of_a_mean_is_that_of_fay_and_feuer():
     assert 1 - low == pytest.approx(above, rel=5e-3)
 
 
-def test_the_interval_of_a_mean_is_mirrored_with_its_values():
+def test_interval_of_a_mean_is_mirrored_with_its_values():
     rng = np.random.default_rng(0)
     values = np.where(rng.random(50) < 0.1, 0, 1 - 0.1 * rng.random(50))
     ends = []
@@ -177,13 +177,13 @@ def test_the_interval_of_a_mean_is_mirrored_with_its_values():
     assert 0 < low < values.mean() < high < 1 and mirrored == pytest.approx([1 - high, 1 - low])
 
 
-def test_a_mean_is_of_known_values_and_knows_what_one_more_may_be():
+def test_mean_estimate_ignores_nan_and_has_lowest_and_highest_value():
     mean = confidence.mean_estimate(np.array([0.875, 0.25, np.nan, 0.5]), np.array([[1.0, 1, 1, 1], [2, 0, 1, 1]]))
     assert mean.value.tolist() == [1.625 / 3, 2.25 / 3] and mean.n.tolist() == [3, 3]
     assert mean.lowest.tolist() == [0.25, 0.25] and mean.highest.tolist() == [0.875, 0.875]
 
 
-def test_few_misses_of_many_classes_add_up_to_those_of_all():
+def test_interval_of_a_macro_mean_adds_up_misses_of_classes():
     """Three misses of 1,000 in each of four classes are twelve of 4,000: Garwood's lower end of twelve is 6.201."""
     rng = np.random.default_rng(0)
     misses = np.concatenate([np.full((1, 4), 3.0), rng.poisson(3, (20_000, 4))])
@@ -193,34 +193,34 @@ def test_few_misses_of_many_classes_add_up_to_those_of_all():
     assert 12 < 4000 * (1 - low) < 25
 
 
-def test_a_share_of_a_class_is_of_its_own_patients():
+def test_interval_of_recall_uses_the_patients_of_its_class():
     """400 patients of one radiograph, and a class of five patients with ten each, all right: five patients tell it."""
     patients = [f"a{i}" for i in range(400)] + [f"b{i}" for i in range(5) for _ in range(10)]
     truth = np.array([0] * 400 + [1] * 50)
     drawn = bootstrap.bootstrap(
         lambda w: classification.measure_predictions(truth, truth, None, ["a", "b"], w), patients, 2000
     )
-    of = confidence.summarize(drawn, patients)["classes"]
-    assert of["b"]["recall"]["interval"] == pytest.approx([0.025 ** (1 / 5), 1], abs=0.01)
-    assert of["a"]["recall"]["interval"] == pytest.approx([0.025 ** (1 / 400), 1], abs=1e-3)
+    class_scores = confidence.summarize(drawn, patients)["classes"]
+    assert class_scores["b"]["recall"]["interval"] == pytest.approx([0.025 ** (1 / 5), 1], abs=0.01)
+    assert class_scores["a"]["recall"]["interval"] == pytest.approx([0.025 ** (1 / 400), 1], abs=1e-3)
 
 
-def test_a_share_of_clustered_radiographs_holds_the_truth_where_all_of_a_patient_are_alike():
-    """The same class, right in 85% of its patients and then in all ten of each: 0.5 of the intervals held it before."""
+def test_intervals_of_clustered_proportions_cover_the_truth():
+    """85% of the patients are right in all ten radiographs: once, only 0.5 of the intervals covered the truth."""
     rng = np.random.default_rng(2)
     patients = [f"a{i}" for i in range(400)] + [f"b{i}" for i in range(5) for _ in range(10)]
-    truth, held = np.array([0] * 400 + [1] * 50), []
+    truth, covered = np.array([0] * 400 + [1] * 50), []
     for k in range(100):
         found = np.where(np.append(rng.random(400) < 0.9, np.repeat(rng.random(5) < 0.85, 10)), truth, 1 - truth)
         measure = lambda w, found=found: confidence.proportion(w @ ((truth == 1) & (found == 1)), w @ (truth == 1))  # noqa: E731
         low, high = confidence.summarize(bootstrap.bootstrap(measure, patients, 200, k), patients)["interval"]
-        held.append(low <= 0.85 <= high)
-    assert np.mean(held) >= 0.93
+        covered.append(low <= 0.85 <= high)
+    assert np.mean(covered) >= 0.93
 
 
-def test_intervals_of_a_rare_class_of_few_patients_hold_the_truth(unchecked_types):
-    """A class of 5% and a precision of 1/3: 0.88 of the intervals held it where few patients gave the hits."""
-    rng, held, flattering = np.random.default_rng(3), [], []
+def test_intervals_of_a_rare_class_of_few_patients_cover_the_truth(unchecked_types):
+    """A class of 5% and a precision of 1/3: once, 0.88 of the intervals covered it, as few patients had the hits."""
+    rng, covered, flattering = np.random.default_rng(3), [], []
     for k in range(400):
         patients = np.repeat(np.arange(328), rng.choice([1, 1, 2, 3, 5, 8], 328))[:328]
         positive = (rng.random(328) < 0.05)[patients]
@@ -228,9 +228,9 @@ def test_intervals_of_a_rare_class_of_few_patients_hold_the_truth(unchecked_type
         measure = lambda w, x=(positive & called, called): confidence.proportion(w @ x[0], w @ x[1])  # noqa: E731
         score = confidence.summarize(bootstrap.bootstrap(measure, patients, 200, k), patients)
         low, high = score["interval"]
-        held.append(low <= 1 / 3 <= high)
+        covered.append(low <= 1 / 3 <= high)
         flattering.append(low > 1 / 3)
-    assert np.mean(held) >= 0.93 and np.mean(flattering) <= 0.04
+    assert np.mean(covered) >= 0.93 and np.mean(flattering) <= 0.04
 
 
 def test_one_patient_is_not_resampled():
@@ -239,30 +239,30 @@ def test_one_patient_is_not_resampled():
     assert drawn.value.tolist() == [0.8] and confidence.summarize(drawn)["interval"] is None
 
 
-def test_who_has_no_name_is_a_patient_each_time():
+def test_each_missing_patient_id_is_a_separate_patient():
     assert len(set(bootstrap.fill_missing_patients(["a", "", "a", ""]))) == 3
 
 
 def draw_patients(rng, count):
-    """One to five radiographs a patient, whose chance of being right is a patient's own: 0.8 on average."""
+    """Draw patients with one to five radiographs; the probability of being right is 0.8 on average."""
     sizes = rng.integers(1, 6, count)
     patients = np.repeat(np.arange(count), sizes)
     return patients, rng.random(len(patients)) < rng.beta(2, 0.5, count)[patients]
 
 
-def test_95_percent_of_the_intervals_of_an_accuracy_hold_the_truth(unchecked_types):
+def test_95_percent_of_accuracy_intervals_cover_the_truth(unchecked_types):
     rng = np.random.default_rng(0)
-    held = np.zeros((1500, 2))
-    for k in range(len(held)):
+    covered = np.zeros((1500, 2))
+    for k in range(len(covered)):
         patients, right = draw_patients(rng, 60)
-        for j, of in enumerate((patients, np.arange(len(right)))):
+        for j, groups in enumerate((patients, np.arange(len(right)))):
             measure = lambda w, right=right: confidence.proportion(w @ right, w.sum(1))  # noqa: E731
-            drawn = bootstrap.bootstrap(measure, of, resamples=200, seed=k)
-            low, high = confidence.summarize(drawn, of)["interval"]
-            held[k, j] = low <= 0.8 <= high
-    by_patient, by_radiograph = held.mean(0)
+            drawn = bootstrap.bootstrap(measure, groups, resamples=200, seed=k)
+            low, high = confidence.summarize(drawn, groups)["interval"]
+            covered[k, j] = low <= 0.8 <= high
+    by_patient, by_radiograph = covered.mean(0)
     assert 0.93 <= by_patient <= 0.97
-    assert by_radiograph < 0.88  # what ignoring the patients would do
+    assert by_radiograph < 0.88  # as if patients were ignored
 
 
 def test_newcombes_interval_of_an_auroc_by_hand():
@@ -283,12 +283,12 @@ def bound_auroc(area, positives, negatives):
 
 
 @pytest.mark.parametrize(("area", "positives", "negatives"), [(0.9, 10, 90), (0.97, 5, 35), (0.97, 45, 283)])
-def test_intervals_of_areas_hold_the_truth_near_1_and_do_not_flatter(area, positives, negatives, unchecked_types):
-    """Percentiles held 0.86, 0.69 and 0.89 of them, nearly always too high, and a quarter of the second had none."""
+def test_intervals_of_areas_near_1_cover_the_truth(area, positives, negatives, unchecked_types):
+    """Percentiles covered 0.86, 0.69 and 0.89, nearly always too high, and a quarter of the second had none."""
     rng = np.random.default_rng(4)
     positive = np.arange(positives + negatives) < positives
     names = np.arange(len(positive))
-    above, held = np.zeros(2), np.zeros(2)
+    above, covered = np.zeros(2), np.zeros(2)
     step = ndtri(area) * np.sqrt(2)
     share = np.arange(200_000) < 200_000 * positives / len(names)
     many = rng.normal(size=200_000) + step * share
@@ -298,15 +298,15 @@ def test_intervals_of_areas_hold_the_truth_near_1_and_do_not_flatter(area, posit
         measure = lambda w, s=scores: classification.measure_areas(positive, s, w)  # noqa: E731
         of = confidence.summarize(bootstrap.bootstrap(measure, names, 100, k), names)
         low, high = np.transpose([of[name]["interval"] for name in ("auroc", "average_precision")])
-        held += (low <= truth) & (truth <= high)
+        covered += (low <= truth) & (truth <= high)
         above += truth < low
-    assert (held / 200 >= 0.92).all()
+    assert (covered / 200 >= 0.92).all()
     assert (above / 200 <= 0.05).all()
 
 
-def test_95_percent_of_the_intervals_of_an_auroc_hold_the_truth_by_patient(unchecked_types):
+def test_95_percent_of_auroc_intervals_by_patient_cover_the_truth(unchecked_types):
     """A patient's radiographs share truth and part of the error. Normals of deviation 1, one apart: Phi(1 / √2)."""
-    rng, held = np.random.default_rng(0), []
+    rng, covered = np.random.default_rng(0), []
     for k in range(300):
         sizes = rng.integers(1, 5, 80)
         patients = np.repeat(np.arange(80), sizes)
@@ -315,11 +315,11 @@ def test_95_percent_of_the_intervals_of_an_auroc_hold_the_truth_by_patient(unche
         measure = lambda w, x=(positive, scores): classification.measure_areas(*x, w)["auroc"]  # noqa: E731
         drawn = bootstrap.bootstrap(measure, patients, resamples=200, seed=k)
         low, high = confidence.summarize(drawn, patients)["interval"]
-        held.append(low <= 0.7602499 <= high)
-    assert 0.92 <= np.mean(held) <= 0.98
+        covered.append(low <= 0.7602499 <= high)
+    assert 0.92 <= np.mean(covered) <= 0.98
 
 
-def test_intervals_of_sums_come_from_those_of_their_parts():
+def test_intervals_of_sums_follow_from_those_of_their_parts():
     """Zou and Donner 2008: independent parts add the squares of their reaches, parts that go together the reaches."""
     ends, values = np.array([[0.7, 0.85], [0.4, 0.65]]), np.array([0.8, 0.5])
     apart = intervals.combine(0.3, ends, values, np.array([1.0, -1.0]), np.eye(2))

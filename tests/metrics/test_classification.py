@@ -1,4 +1,4 @@
-"""The scores are scikit-learn's where it defines them, and as worked by hand where it does not."""
+"""Scores equal scikit-learn where it defines them, and hand-worked numbers elsewhere."""
 
 import json
 
@@ -12,7 +12,7 @@ CLASSES = ["normal", "bacterial", "tuberculosis", "viral", "covid19"]
 
 
 def draw(seed: int, k: int) -> tuple[list[str], list[str], np.ndarray, list[str]]:
-    """Random labels of very unequal classes, findings and probabilities coarse enough for many ties."""
+    """Draw labels of very unequal classes, predictions, and probabilities coarse enough for many ties."""
     rng = np.random.default_rng(seed)
     classes, n = CLASSES[:k], int(rng.integers(2 * k, 120))
     truth = np.concatenate([np.arange(k), rng.choice(k, n - k, p=rng.dirichlet(np.ones(k)))])
@@ -23,7 +23,7 @@ def draw(seed: int, k: int) -> tuple[list[str], list[str], np.ndarray, list[str]
 
 @pytest.mark.parametrize("k", [2, 3, 5])
 @pytest.mark.parametrize("seed", range(12))
-def test_equals_scikit_learn(seed, k):
+def test_classification_metrics_equal_scikit_learn(seed, k):
     labels, findings, probabilities, classes = draw(seed, k)
     ours = classification.classification_metrics(labels, findings, probabilities, classes)
 
@@ -44,7 +44,7 @@ def test_equals_scikit_learn(seed, k):
         assert ours["classes"][name]["average_precision"] == pytest.approx(precision)
 
 
-def test_classes_without_radiographs_are_null_and_outside_the_macro():
+def test_classes_without_radiographs_are_null_and_not_in_macro_scores():
     labels, findings, probabilities, classes = draw(3, 3)
     wider = np.pad(probabilities, ((0, 0), (0, 2)))
     findings = ["covid19", *findings[1:]]
@@ -64,7 +64,7 @@ def test_one_class_alone_has_no_specificity_and_no_auroc():
     }  # fmt: skip
 
 
-def test_a_radiograph_without_a_finding_is_a_miss_worked_by_hand():
+def test_radiograph_without_a_prediction_is_a_miss_by_hand():
     classes = ["normal", "covid19"]
     labels = ["normal", "normal", "normal", "covid19", "covid19"]
     findings = ["normal", "normal", "covid19", "covid19", classification.NO_PREDICTION]
@@ -92,12 +92,12 @@ def test_a_radiograph_without_a_finding_is_a_miss_worked_by_hand():
         (["normal"], ["normal"], [[0.1, 0.2, 0.7]], r"probabilities are \(1, 3\), not \(1, 2\)"),
     ],
 )
-def test_refuses_what_cannot_be_scored(labels, findings, probabilities, message):
+def test_invalid_inputs_are_refused(labels, findings, probabilities, message):
     with pytest.raises(ValueError, match=message):
         classification.classification_metrics(labels, findings, probabilities, ["normal", "viral"])
 
 
-def test_source_alone_guesses_the_commonest_label_of_each_source():
+def test_source_baseline_predicts_the_most_frequent_label():
     sources = ["a", "a", "a", "b", "b", "c", "c", "c", "c"]
     labels = ["normal", "viral", "viral", "covid19", "bacterial", "normal", "normal", "normal", "viral"]
     # b is a draw, which the first name wins; d is unknown, and normal is the commonest of all.
@@ -111,7 +111,7 @@ def test_source_alone_guesses_the_commonest_label_of_each_source():
         baselines.source_baseline([], [], ["a"])
 
 
-def test_source_alone_scores_high_where_label_goes_with_source():
+def test_source_baseline_scores_high_if_labels_depend_on_sources():
     guesses = baselines.source_baseline(["a", "b"], ["normal", "covid19"], ["a", "b", "b", "a"])
     scores = classification.classification_metrics(["normal", "covid19", "covid19", "covid19"], guesses, None, CLASSES)
     assert scores["accuracy"] == 3 / 4
@@ -119,25 +119,25 @@ def test_source_alone_scores_high_where_label_goes_with_source():
     assert scores["macro"]["auroc"] is None
 
 
-def test_one_who_knows_the_source_guesses_each_score_as_high_as_he_can():
-    """Two labels of one source, equally frequent, are told by lot: F1 1/2 each, where always one has 2/3 and 0."""
+def test_source_probabilities_reach_the_highest_expected_scores():
+    """Two equally frequent labels of one source are drawn at random: F1 1/2 each, where always one has 2/3 and 0."""
     p = baselines.source_probabilities(
         {"a": {"normal": 90, "viral": 90}, "b": {"covid19": 30}}, ["a"] * 20 + ["b"] * 10, CLASSES
     )
     names = list(CLASSES)
     truth = np.array([names.index(name) for name in ["normal"] * 10 + ["viral"] * 10 + ["covid19"] * 10])
-    of = confidence.point_estimates(classification.measure_baseline(truth, p, names, np.ones((1, 30))))
-    assert of["accuracy"] == pytest.approx(20 / 30)
-    assert of["macro"]["f1"] == pytest.approx((1 / 2 + 1 / 2 + 1) / 3)
-    assert of["macro"]["auroc"] == pytest.approx((0.75 + 0.75 + 1) / 3)
+    scores = confidence.point_estimates(classification.measure_baseline(truth, p, names, np.ones((1, 30))))
+    assert scores["accuracy"] == pytest.approx(20 / 30)
+    assert scores["macro"]["f1"] == pytest.approx((1 / 2 + 1 / 2 + 1) / 3)
+    assert scores["macro"]["auroc"] == pytest.approx((0.75 + 0.75 + 1) / 3)
     # Of 99 to 1 both are alike: by lot (2 · 9 · 0.99 / 18.9 + 2 · 0.01 / 1.1) / 2, always the first (18 / 19) / 2.
     p = baselines.source_probabilities({"a": {"normal": 99, "viral": 1}}, ["a"] * 10, CLASSES)
     truth = np.array([names.index("normal")] * 9 + [names.index("viral")])
-    of = confidence.point_estimates(classification.measure_baseline(truth, p, names, np.ones((1, 10))))
-    assert of["macro"]["f1"] == pytest.approx((2 * 9 * 0.99 / 18.9 + 2 * 0.01 / 1.1) / 2)
+    scores = confidence.point_estimates(classification.measure_baseline(truth, p, names, np.ones((1, 10))))
+    assert scores["macro"]["f1"] == pytest.approx((2 * 9 * 0.99 / 18.9 + 2 * 0.01 / 1.1) / 2)
 
 
-def test_expected_counts_are_those_of_many_draws():
+def test_baseline_scores_equal_the_mean_of_many_draws():
     rng = np.random.default_rng(0)
     counts = {"a": {"normal": 5, "viral": 3}, "b": {"normal": 2, "covid19": 6}}
     sources = rng.choice(["a", "b", "c"], 300)
@@ -172,7 +172,7 @@ def test_dice_and_jaccard_by_hand_and_of_empty_masks():
         classification.dice(a, empty[:3])
 
 
-def test_segmentation_counts_failures_as_zero_and_leaves_out_what_has_no_truth():
+def test_segmentation_metrics_count_failures_as_0_and_ignore_no_truth():
     nan = np.nan
     rows = [
         {"status": "ok", "dice_lungs": 0.9, "dice_heart": 0.8, "jaccard_lungs": 0.8, "jaccard_heart": 0.6},
@@ -188,8 +188,8 @@ def test_segmentation_counts_failures_as_zero_and_leaves_out_what_has_no_truth()
         classification.segmentation_metrics([])
 
 
-def test_scores_hold_no_counts_of_every_threshold():
+def test_areas_do_not_store_counts_of_every_threshold():
     weights = np.ones((4, 30))
-    of = classification.measure_areas(np.arange(30) < 9, np.arange(30.0), weights)
-    for leaf in of.values():
+    areas = classification.measure_areas(np.arange(30) < 9, np.arange(30.0), weights)
+    for leaf in areas.values():
         assert all(part.base is None or part.base.size <= 4 * weights.size // 30 for part in leaf)

@@ -11,7 +11,7 @@ PRIOR = np.array([0.2, 0.2, 0.8, 0.8, 0.8, 0.2])
 ONCE = np.ones((1, 6))
 
 
-def test_pairs_by_hand():
+def test_conflicting_and_aligned_pairs_by_hand():
     # Against the source: 0.6 and 0.3 with 0.7 and 0.4, of which one is in order. With it: 0.9 with 0.1.
     against = cross_auroc.conflicting(POSITIVE, SCORES, PRIOR, ONCE)
     assert (against.value[0], against.positives[0], against.negatives[0]) == (0.25, 2, 2)
@@ -21,12 +21,12 @@ def test_pairs_by_hand():
     assert cross_auroc.conflicting(POSITIVE, SCORES, PRIOR, twice_the_first).value[0] == pytest.approx(2 / 6)
 
 
-def test_a_radiograph_without_a_prediction_loses_its_pairs_and_a_tie_is_half():
+def test_missing_prediction_loses_its_pairs_and_a_tie_is_half():
     scores = np.array([np.nan, 0.4, 0.9, 0.7, 0.4, 0.1])
     assert cross_auroc.conflicting(POSITIVE, scores, PRIOR, ONCE).value[0] == 0.5 / 4
 
 
-def test_without_pairs_there_is_no_value():
+def test_value_without_pairs_is_nan():
     assert np.isnan(cross_auroc.conflicting(POSITIVE, SCORES, POSITIVE.astype(float), ONCE).value[0])
     assert np.isnan(cross_auroc.conflicting(POSITIVE, SCORES, np.full(6, 0.5), ONCE).value[0])
 
@@ -58,7 +58,7 @@ def _count_pairs(positive, prior, weights, part):
 @pytest.mark.parametrize(
     ("disease", "source", "low", "high"), [(3.0, 0.0, 0.97, 1.0), (0.5, 6.0, 0.0, 0.02), (0.0, 0.0, 0.45, 0.55)]
 )
-def test_a_network_that_follows_the_source_loses_the_pairs_against_it(disease, source, low, high):
+def test_network_that_follows_the_source_loses_conflicting_pairs(disease, source, low, high):
     rng = np.random.default_rng(1)
     positive = rng.random(20_000) < 0.5
     is_north = rng.random(20_000) < np.where(positive, 0.9, 0.1)

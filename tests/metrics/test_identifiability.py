@@ -1,4 +1,4 @@
-"""What a table of sources and labels allows to learn, by tables worked out by hand."""
+"""Labels that can be learned apart from sources, by hand-made tables of counts."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from cxrjax.metrics import identifiability
 MIXED = {"a": {"normal": 50, "viral": 20}, "b": {"normal": 30, "viral": 10}}
 
 
-def test_labels_of_two_mixed_sources_have_nothing_amiss():
+def test_labels_of_two_mixed_sources_are_transferable():
     results = identifiability.assess(MIXED)
     assert all(result.is_transferable and not result.incomparable for result in results)
     assert identifiability.summarize(MIXED) == [
@@ -15,7 +15,7 @@ def test_labels_of_two_mixed_sources_have_nothing_amiss():
     ]
 
 
-def test_a_label_that_is_alone_in_its_source_cannot_be_separated_from_it():
+def test_label_alone_in_its_source_is_confounded():
     counts = MIXED | {"c": {"covid19": 40}}
     covid = identifiability.assess(counts)[0]
     assert (covid.label, covid.is_confounded, covid.incomparable) == ("covid19", True, ("normal", "viral"))
@@ -27,14 +27,14 @@ def test_a_label_that_is_alone_in_its_source_cannot_be_separated_from_it():
     assert len(sentences) == 1
 
 
-def test_several_sources_of_one_label_alone_do_not_help():
+def test_label_alone_in_several_sources_is_confounded():
     counts = MIXED | {"c": {"covid19": 40}, "d": {"covid19": 9}}
     assert identifiability.assess(counts)[0].is_confounded
     (sentence,) = identifiability.summarize(counts)
     assert "comes from c and d alone, none of which has another label" in sentence
 
 
-def test_fewer_radiographs_than_can_be_learned_from_do_not_count():
+def test_fewer_than_min_count_radiographs_do_not_count():
     few = {"c": {"covid19": 40, "normal": identifiability.MIN_COUNT - 1}}
     enough = {"c": {"covid19": 40, "normal": identifiability.MIN_COUNT}}
     assert identifiability.assess(MIXED | few)[0].is_confounded
@@ -44,7 +44,7 @@ def test_fewer_radiographs_than_can_be_learned_from_do_not_count():
     )
 
 
-def test_a_label_of_one_mixed_source_is_learned_there_and_not_tested_elsewhere():
+def test_label_of_one_mixed_source_is_not_transferable():
     counts = MIXED | {"b": {"normal": 30, "viral": 10, "covid19": 20, "tuberculosis": 20}}
     covid = identifiability.assess(counts)[0]
     assert not covid.is_confounded
@@ -53,7 +53,7 @@ def test_a_label_of_one_mixed_source_is_learned_there_and_not_tested_elsewhere()
     assert sentence.startswith("COVID-19 and tuberculosis are seen beside other labels in b alone")
 
 
-def test_labels_without_a_common_source_are_told_apart_by_their_sources():
+def test_labels_without_a_common_source_are_incomparable():
     counts = {
         "a": {"normal": 9, "viral": 9},
         "b": {"normal": 9, "viral": 9},
@@ -71,12 +71,12 @@ def test_one_source_leaves_other_sources_unknown(name):
     assert "another source cannot be known" in sentence
 
 
-def test_nothing_is_said_without_two_labels():
+def test_summary_without_two_labels_is_empty():
     assert identifiability.summarize({}) == []
     assert identifiability.summarize({"a": {"normal": 9}}) == []
 
 
-def test_the_order_of_the_table_does_not_matter():
+def test_summary_does_not_depend_on_the_order_of_the_table():
     counts = MIXED | {"c": {"covid19": 40}}
     reversed_counts = {
         source: dict(reversed(list(labels.items()))) for source, labels in reversed(list(counts.items()))
@@ -84,7 +84,7 @@ def test_the_order_of_the_table_does_not_matter():
     assert identifiability.summarize(counts) == identifiability.summarize(reversed_counts)
 
 
-def test_a_finding_is_told_from_its_absence_within_a_source_that_has_both():
+def test_findings_are_identifiable_in_sources_with_both_values():
     counts = {
         "a": {"Edema": [30, 20], "Effusion": [40, 10], "Hernia": [0, 9], "Mass": [0, 0]},
         "b": {"Edema": [25, 5], "Effusion": [50, 0], "Hernia": [80, 4], "Mass": [0, 0]},

@@ -1,4 +1,4 @@
-"""Scores of several findings are those of scikit-learn over the known entries of each, and of one class where alone."""
+"""Scores of several findings equal scikit-learn on the known entries of each, and those of a single finding."""
 
 import numpy as np
 import pytest
@@ -26,13 +26,13 @@ def draw(seed, n=150, k=3):
     return make(truth, probabilities.round(2)), rng
 
 
-def once(measure, n):
+def evaluate_once(measure, n):
     return confidence.point_estimates(measure(np.ones((1, n))))
 
 
-def test_four_radiographs_by_hand():
+def test_finding_scores_of_four_radiographs_by_hand():
     arrays = make([[1, 0], [1, NAN], [0, -1], [0, 1]], [[0.9, 0.2], [0.4, 0.9], [0.6, 0.9], [0.1, NAN]])
-    scores = once(lambda weights: multilabel.measure_findings(arrays, weights), 4)
+    scores = evaluate_once(lambda weights: multilabel.measure_findings(arrays, weights), 4)
     first = scores["classes"]["a"]
     second = scores["classes"]["b"]
     assert (scores["n"], scores["no_prediction"]) == (4, 1)
@@ -44,7 +44,7 @@ def test_four_radiographs_by_hand():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_score_is_that_of_scikit_learn_over_known_entries(seed):
+def test_every_score_equals_scikit_learn_on_known_entries(seed):
     arrays, rng = draw(seed)
     weights = np.vstack([np.ones(150), rng.integers(0, 3, (2, 150))])
     scores = multilabel.measure_findings(arrays, weights)
@@ -71,7 +71,7 @@ def test_every_score_is_that_of_scikit_learn_over_known_entries(seed):
     np.testing.assert_allclose(scores["macro"]["auroc"].value, means)
 
 
-def test_resamples_of_patients_are_scored_as_the_formulas_over_their_radiographs_score_them():
+def test_resampled_scores_equal_their_definitions_on_drawn_rows():
     """The draws are written out, and each score is its definition: pairs, precisions at positives, gaps of bins."""
     arrays, rng = draw(8)
     patients = np.append(np.arange(40), rng.integers(0, 40, 110))
@@ -104,15 +104,15 @@ def test_resamples_of_patients_are_scored_as_the_formulas_over_their_radiographs
             np.testing.assert_allclose(error, sum(gaps) / weight.sum(), rtol=1e-12)
 
 
-def test_uncertain_and_unknown_entries_change_no_score_of_their_finding():
+def test_uncertain_and_unknown_entries_do_not_change_scores():
     arrays, rng = draw(3)
     changed = np.where(arrays.known, arrays.probabilities, rng.random(arrays.known.shape))
     others = arrays._replace(probabilities=changed, called=changed >= 0.5)
-    first = once(lambda weights: multilabel.measure_findings(arrays, weights), 150)
-    assert once(lambda weights: multilabel.measure_findings(others, weights), 150) == first
+    first = evaluate_once(lambda weights: multilabel.measure_findings(arrays, weights), 150)
+    assert evaluate_once(lambda weights: multilabel.measure_findings(others, weights), 150) == first
 
 
-def test_a_finding_scores_the_same_alone_and_its_interval_is_by_patient():
+def test_finding_has_the_same_scores_alone_and_intervals_by_patient():
     arrays, _ = draw(4)
     alone = FindingArrays(("b",), *(column[:, 1:2] for column in arrays[1:]))
     patients = [str(i // 3) for i in range(150)]
@@ -129,9 +129,9 @@ def test_a_finding_scores_the_same_alone_and_its_interval_is_by_patient():
     assert twice_each["interval"] == pytest.approx(once_each["interval"], abs=0.01)
 
 
-def test_a_finding_with_one_value_has_no_area_and_is_left_out_of_the_macro_average():
+def test_finding_with_one_value_has_no_auroc_and_is_not_in_the_macro():
     arrays = make([[1, 0, 1], [0, 0, 1], [1, NAN, NAN]], [[0.9, 0.2, 0.3], [0.4, 0.9, 0.2], [0.8, 0.1, 0.1]])
-    scores = once(lambda weights: multilabel.measure_findings(arrays, weights), 3)
+    scores = evaluate_once(lambda weights: multilabel.measure_findings(arrays, weights), 3)
     for name in ("b", "c"):  # in any order, the average precision of c would be 1
         assert scores["classes"][name]["auroc"] is None and scores["classes"][name]["average_precision"] is None
     assert scores["macro"]["auroc"] == 1
@@ -141,12 +141,14 @@ def test_calibration_by_hand():
     """Of four at 0.8 three have the finding, of two at 0.3 one has: gaps of 0.05 and 0.2."""
     probability = [[0.8]] * 4 + [[0.3]] * 2 + [[0.5]]
     arrays = make([[1], [1], [1], [0], [0], [1], [-1]], probability)
-    scores = once(lambda w: {k: v for k, v in multilabel.prepare_calibration(arrays, {})(w)["macro"].items()}, 7)
+    scores = evaluate_once(
+        lambda w: {k: v for k, v in multilabel.prepare_calibration(arrays, {})(w)["macro"].items()}, 7
+    )
     assert scores["ece"] == pytest.approx((4 * 0.05 + 2 * 0.2) / 6)
     assert scores["brier"] == pytest.approx((3 * 0.2**2 + 0.8**2 + 0.3**2 + 0.7**2) / 6)
 
 
-def test_the_components_of_a_brier_score_add_up():
+def test_brier_score_components_add_up():
     arrays, _ = draw(5)
     parts = multilabel.prepare_calibration(arrays, {"a": 2.0})(np.ones((1, 150)))["classes"]["a"]
     value = {name: confidence.values(parts[name])[0] for name in ("brier", "reliability", "resolution", "uncertainty")}
@@ -154,7 +156,7 @@ def test_the_components_of_a_brier_score_add_up():
     assert value["brier"] == pytest.approx(total)
 
 
-def test_a_known_temperature_of_each_finding_is_found():
+def test_known_temperature_of_each_finding_is_fitted():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(20_000, 2)) * 1.5
     truth = rng.random(logits.shape) < 1 / (1 + np.exp(-logits))
@@ -165,7 +167,7 @@ def test_a_known_temperature_of_each_finding_is_found():
     np.testing.assert_allclose(calibrated, 1 / (1 + np.exp(-logits[:, 0])), rtol=1e-9)
 
 
-def test_the_threshold_of_a_decision_has_the_highest_sum_of_both_rates():
+def test_decision_threshold_maximizes_sensitivity_plus_specificity():
     arrays, rng = draw(6, n=400)
     patients = [str(i) for i in range(400)]
     points = multilabel.choose_operating_points(arrays, patients, 0.9)
@@ -184,11 +186,11 @@ def test_the_threshold_of_a_decision_has_the_highest_sum_of_both_rates():
     assert multilabel.choose_operating_points(make(truth[1:], scores[1:]), [""] * 21, 0.9)["a"]["decision"] is None
 
 
-def test_operating_points_promise_their_rate_and_are_measured_on_known_entries():
+def test_operating_points_reach_their_rate_on_known_entries():
     arrays, _ = draw(6, n=400)
     patients = [str(i) for i in range(400)]
     points = multilabel.choose_operating_points(arrays, patients, 0.9)
-    measured = once(lambda weights: _rates(multilabel.measure_operating_points(arrays, points, weights)), 400)
+    measured = evaluate_once(lambda weights: _rates(multilabel.measure_operating_points(arrays, points, weights)), 400)
     for k, name in enumerate(arrays.findings):
         known = arrays.known[:, k]
         positive = arrays.positive[known, k]
@@ -209,7 +211,7 @@ def _rates(tree):
     }
 
 
-def test_the_source_alone_by_hand():
+def test_source_baseline_of_findings_by_hand():
     """Of the source x, a has 1 of 4 and b is unknown; of y, a has 3 of 4 and b has 1 of 2; z is new."""
     sources = ["x"] * 4 + ["y"] * 4
     truth = np.array([[1, NAN], [0, -1], [0, NAN], [0, NAN], [1, 1], [1, 0], [1, NAN], [0, NAN]])
@@ -219,6 +221,6 @@ def test_the_source_alone_by_hand():
     np.testing.assert_allclose(probabilities, [[0.25, 0.5, 0.5], [0.75, 0.5, 0.5], [0.5, 0.5, 0.5]])
     arrays = make(truth, np.full(truth.shape, 0.5), ("a", "b"))
     by_source = multilabel.source_probabilities(counts, sources, ("a", "b"))
-    scores = once(multilabel.prepare_areas(arrays, by_source), 8)
+    scores = evaluate_once(multilabel.prepare_areas(arrays, by_source), 8)
     assert scores["classes"]["a"]["auroc"] == (9 + 0.5 * (3 + 3)) / 16  # 3 + 1 positives, 3 + 1 negatives
     assert scores["classes"]["b"]["auroc"] == 0.5

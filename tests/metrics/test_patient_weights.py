@@ -1,4 +1,4 @@
-"""Factored weights are the matrix that they stand for, in every operation."""
+"""Factored weights equal their matrix in every operation."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def factors():
     return PatientWeights(by_patient, patient_index), by_patient.T[:, patient_index]
 
 
-def test_products_sums_and_selections_are_those_of_the_matrix(factors):
+def test_products_sums_and_selections_equal_the_matrix(factors):
     weights, matrix = factors
     rng = np.random.default_rng(1)
     assert weights.shape == matrix.shape and len(weights) == 5
@@ -37,7 +37,7 @@ def test_products_sums_and_selections_are_those_of_the_matrix(factors):
         np.testing.assert_array_equal(part @ np.ones((part.shape[1], 2)), matrix[:, rows] @ np.ones((part.shape[1], 2)))
 
 
-def test_sums_within_groups_and_segments_are_those_of_the_matrix(factors):
+def test_sums_within_groups_and_segments_equal_the_matrix(factors):
     weights, matrix = factors
     rng = np.random.default_rng(2)
     groups = rng.integers(0, 4, 30)
@@ -51,7 +51,7 @@ def test_sums_within_groups_and_segments_are_those_of_the_matrix(factors):
     np.testing.assert_array_equal(patient_weights.factor(matrix).sum_segments(order, bounds), expected)
 
 
-def test_what_is_no_weighting_of_the_radiographs_is_refused(factors):
+def test_operands_of_wrong_length_or_axis_are_refused(factors):
     weights, _ = factors
     with pytest.raises(ValueError, match="29 values for the weights of 30 radiographs"):
         weights @ np.ones(29)

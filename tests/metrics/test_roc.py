@@ -1,4 +1,4 @@
-"""Curves and areas are scikit-learn's, over any weights; thresholds are what they are chosen for."""
+"""ROC curves and areas equal scikit-learn for any weights, and chosen thresholds reach their rate."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def draw(seed):
 
 
 @pytest.mark.parametrize("seed", range(15))
-def test_equals_scikit_learn_over_every_weighting(seed):
+def test_roc_equals_scikit_learn_for_every_weighting(seed):
     positive, scores, weights = draw(seed)
     order = roc.roc_counts(positive, scores, weights)
     areas, precisions = roc.auroc(order), roc.average_precision(order)
@@ -36,7 +36,7 @@ def test_equals_scikit_learn_over_every_weighting(seed):
 
 
 @pytest.mark.parametrize("seed", range(15))
-def test_areas_of_a_ranking_are_those_of_the_curves(seed):
+def test_areas_of_a_ranking_equal_those_of_the_counts(seed):
     positive, scores, weights = draw(seed)
     scores[np.random.default_rng(seed).random(len(scores)) < 0.1] = np.nan
     weights = np.vstack([weights, np.zeros(len(scores)), positive])  # no radiograph, and no negative
@@ -48,7 +48,7 @@ def test_areas_of_a_ranking_are_those_of_the_curves(seed):
     np.testing.assert_array_equal(areas.negatives, counts.false_positives[:, -1])
 
 
-def test_a_ranking_without_positives_or_without_radiographs_has_no_area():
+def test_ranking_without_positives_or_radiographs_has_no_area():
     for count in (0, 3):
         areas = roc.measure_areas(roc.rank(np.zeros(count, bool), np.arange(float(count))), np.ones((2, count)))
         np.testing.assert_array_equal(areas.auroc, [np.nan, np.nan])
@@ -56,7 +56,7 @@ def test_a_ranking_without_positives_or_without_radiographs_has_no_area():
         assert areas.negatives.tolist() == [count, count]
 
 
-def test_what_is_not_known_loses_every_pair():
+def test_missing_scores_lose_every_pair():
     positive, nan = [True, True, False, False, False], np.nan
     for scores, area in (
         ([0.8, 0.4, 0.4, 0.1, 0.9], (2 + 1.5) / 6),
@@ -66,7 +66,7 @@ def test_what_is_not_known_loses_every_pair():
         assert roc.auroc(roc.roc_counts(positive, scores, np.ones((1, 5)))) == pytest.approx(area)
 
 
-def test_what_cannot_be_earned_is_nan():
+def test_undefined_areas_are_nan():
     weights = np.array([[1.0, 1, 1], [0, 1, 1], [1, 0, 0], [0, 0, 0]])  # there are positives and negatives in the first
     order = roc.roc_counts([True, False, False], [0.3, 0.2, 0.9], weights)
     np.testing.assert_array_equal(roc.auroc(order), [0.5, np.nan, np.nan, np.nan])
@@ -75,7 +75,7 @@ def test_what_cannot_be_earned_is_nan():
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("wanted", [0.5, 0.8, 0.9])
-def test_no_other_threshold_that_promises_as_much_does_better(seed, wanted):
+def test_chosen_threshold_is_the_best_that_reaches_the_rate(seed, wanted):
     positive, scores, weights = draw(seed)
     order = roc.roc_counts(positive, scores, weights[:1])
     m, n = positive.sum(), (~positive).sum()
@@ -91,7 +91,7 @@ def test_no_other_threshold_that_promises_as_much_does_better(seed, wanted):
         assert at == np.inf
 
 
-def test_a_threshold_lies_in_the_middle_of_its_gap():
+def test_threshold_is_midway_between_two_scores():
     """Ten positives, of which 0.9 * 11 = 9.9 must be hit: all ten, and so the threshold is below the lowest of them."""
     scores = np.append(np.arange(10) / 100 + 0.8, [0.1, 0.2, 0.3])
     order = roc.roc_counts(np.arange(13) < 10, scores, np.ones((1, 13)))
@@ -103,8 +103,8 @@ def test_a_threshold_lies_in_the_middle_of_its_gap():
 
 @pytest.mark.parametrize("each", [1, 3])  # radiographs of a patient, all alike
 @pytest.mark.parametrize("positives", [10, 30])
-def test_operating_points_keep_their_promise_on_new_data_in_the_mean(positives, each):
-    """Page after page of validation, AUROC 0.98: the rate wanted in validation gave 0.84 and 0.88 on new data."""
+def test_operating_points_reach_their_rate_on_new_data_on_average(positives, each):
+    """Many validation sets, AUROC 0.98: the rate of the validation set itself gave 0.84 and 0.88 on new data."""
     rng, reached = np.random.default_rng(0), []
     apart = ndtri(0.98) * np.sqrt(2)
     positive = np.repeat(np.arange(5 * positives) < positives, each)
@@ -121,10 +121,10 @@ def test_a_threshold_needs_positives_and_negatives():
         roc.choose_threshold(roc.roc_counts([True], [1.0], np.ones((1, 1))), specificity=0.9)
 
 
-def test_what_scores_minus_infinity_is_never_called():
+def test_scores_of_minus_infinity_are_never_positive():
     scores = np.array([0.9, 0.2, -np.inf, 0.4, -np.inf])
     order = roc.roc_counts([True, True, True, False, False], scores, np.ones((1, 5)))
     assert roc.choose_threshold(order, sensitivity=0.9) == np.inf  # two of three at most
     assert roc.choose_threshold(order, sensitivity=0.25) == pytest.approx((0.9 + 0.4) / 2)  # one hit
-    assert roc.choose_threshold(order, sensitivity=0.5) == 0.2  # two hits; beneath it there is none to be called
+    assert roc.choose_threshold(order, sensitivity=0.5) == 0.2  # two hits; below it there is no finite score
     assert roc.choose_threshold(order, specificity=0.6) == pytest.approx((0.9 + 0.4) / 2)

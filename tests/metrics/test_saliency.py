@@ -1,4 +1,4 @@
-"""Measures of maps: worked by hand, SciPy's where it has them, and scorers whose evidence is known."""
+"""Metrics of saliency maps: by hand, against SciPy, and with scorers of known evidence."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from data_prep.phantom import draw
 KEY = jax.random.key(0)
 
 
-def test_energy_inside():
+def test_energy_inside_by_hand():
     weights = np.array([[1.0, 3.0], [0.0, 4.0]])
     assert faithfulness.energy_inside(weights, np.array([[True, False], [True, True]])) == pytest.approx(5 / 8)
     assert jnp.isnan(faithfulness.energy_inside(jnp.zeros((2, 2)), jnp.ones((2, 2), bool)))
@@ -26,14 +26,14 @@ def test_pointing_game_by_hand():
     assert jnp.isnan(faithfulness.points_inside(jnp.zeros((2, 2)), region))
 
 
-def test_pixels_are_ordered_by_heat_inside_the_region_alone():
+def test_pixels_are_ranked_by_saliency_inside_the_region_only():
     saliency, region = jnp.array([[3.0, 1, 9], [2, 0, 9]]), jnp.array([[1, 1, 0], [1, 1, 0]], bool)
     order = faithfulness.rank_pixels(saliency, region, KEY)
     np.testing.assert_allclose(order[:, :2], [[0, 0.5], [0.25, 0.75]])
     assert (order[:, 2] >= 1).all()
 
 
-def test_ties_are_ordered_by_chance():
+def test_ties_are_ranked_at_random():
     blank, region = jnp.zeros((1, 4)), jnp.ones((1, 4), bool)
     order = jax.jit(jax.vmap(lambda key: faithfulness.rank_pixels(blank, region, key)))
     orders = order(jax.random.split(KEY, 200))
@@ -42,7 +42,7 @@ def test_ties_are_ordered_by_chance():
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (15, 17)])
-def test_a_misplaced_map_has_the_same_spectrum_and_another_place(shape):
+def test_phase_randomized_map_has_the_same_spectrum(shape):
     saliency = jnp.zeros(shape).at[2:6, 3:7].set(1.0)
     moved = faithfulness.phase_randomized_map(saliency, KEY)
     np.testing.assert_allclose(jnp.abs(jnp.fft.fft2(moved)), jnp.abs(jnp.fft.fft2(saliency)), atol=1e-4)
@@ -63,7 +63,7 @@ def test_deletion_and_insertion_of_a_linear_scorer_by_hand():
 
 @pytest.fixture(scope="module")
 def phantom():
-    """A phantom of one lesion whose finding is the mean grey level inside it: picture, lungs, lesion, scorer."""
+    """A phantom with one lesion, scored by the mean gray level inside it: image, lungs, lesion, scorer."""
     drawn = draw("bacterial", np.random.default_rng(0), 64)
     picture, lesion = jnp.asarray(drawn.pixels / np.float32(255)), jnp.asarray(drawn.lesions > 0)
     lungs = jnp.asarray(drawn.structures >= 2)
@@ -71,7 +71,7 @@ def phantom():
 
 
 def gain(phantom, saliency, key):
-    """By how much deletion and insertion beat a misplaced map."""
+    """Return by how much deletion and insertion beat a phase-randomized map."""
     picture, lungs, _, score = phantom
     blank = jnp.where(lungs, 0, picture)
     areas = []
@@ -84,7 +84,7 @@ def gain(phantom, saliency, key):
     return jnp.array([control - deletion, insertion - other])
 
 
-def test_a_map_of_the_evidence_beats_chance_and_a_random_one_does_not(phantom):
+def test_map_of_the_evidence_beats_chance_and_random_maps_do_not(phantom):
     keys = jax.random.split(KEY, 40)
     lesion = phantom[2]
     right = faithfulness.smooth(lesion.astype(jnp.float32), 2.0)
@@ -97,7 +97,7 @@ def test_a_map_of_the_evidence_beats_chance_and_a_random_one_does_not(phantom):
     assert (np.abs(none.mean(0)) < 3 * none.std(0) / np.sqrt(len(keys))).all()
 
 
-def test_rank_correlation_is_spearmans_inside_the_region():
+def test_rank_correlation_equals_spearman_inside_the_region():
     rng = np.random.default_rng(0)
     for _ in range(5):
         a, b = np.round(rng.random((2, 20, 30)), 1).astype(np.float32)  # many ties
@@ -119,14 +119,14 @@ def test_overlap_by_hand_and_by_chance():
     assert faithfulness.overlap(a, b, jnp.ones(a.shape, bool), 0.1) == pytest.approx(0.1, abs=0.02)
 
 
-def test_smooth_is_scipys_gaussian_filter():
+def test_smooth_equals_scipys_gaussian_filter():
     image = np.random.default_rng(0).random((20, 23)).astype(np.float32)
     for deviation in (1.5, 4.0):
         expected = ndimage.gaussian_filter(image, deviation, truncate=faithfulness.TRUNCATION, mode="reflect")
         np.testing.assert_allclose(faithfulness.smooth(jnp.asarray(image), deviation), expected, atol=1e-5)
 
 
-def test_ssim_is_that_of_the_paper():
+def test_ssim_equals_its_definition():
     a, b = np.random.default_rng(1).random((2, 24, 24))
     a, b, region = a / a.max(), b / b.max(), np.random.default_rng(2).random((24, 24)) < 0.5
 
@@ -141,7 +141,7 @@ def test_ssim_is_that_of_the_paper():
     assert faithfulness.ssim(a, 5 * a, region) == pytest.approx(1)
 
 
-def test_layers_are_in_their_order_and_redrawn_by_name():
+def test_layers_are_ordered_and_randomized_by_name():
     network = spec.ModelSpec(registry.create("resnet6", 3, width=8), 32, 1)
     layers = from_config.layer_paths(network)
     assert layers[0] == "backbone/conv1" and layers[-1] == "head/linear_0"
