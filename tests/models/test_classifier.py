@@ -1,4 +1,4 @@
-"""Any head on any backbone; the seam between them; and maps from heads that are not linear."""
+"""Heads on backbones, features and heads applied separately, and saliency maps of nonlinear heads."""
 
 import jax
 import jax.numpy as jnp
@@ -45,14 +45,14 @@ def test_every_head_fits_every_backbone_at_any_size(architecture, head):
 
 
 @pytest.mark.parametrize("head", ["linear", "hidden", "flat"])
-def test_looking_and_deciding_is_the_whole(head):
+def test_features_then_head_equal_the_whole_module(head):
     module, variables = build(head)
     x = jax.random.uniform(jax.random.key(1), (2, 40, 40, 1))
     features = registry.extract_features(module, variables, x)
     assert (registry.apply_head(module, variables, features) == module.apply(variables, x, train=False)).all()
 
 
-def test_only_a_pooled_linear_head_has_a_kernel():
+def test_only_a_pooled_linear_head_has_a_cam_kernel():
     for head, shape in (("linear", (4, 3)), ("own", (4, 3)), ("hidden", None), ("flat_linear", None)):
         module, variables = build(head)
         kernel = registry.cam_kernel(module, variables)
@@ -60,7 +60,7 @@ def test_only_a_pooled_linear_head_has_a_kernel():
 
 
 @pytest.mark.parametrize("mode", ["local", "dense"])
-def test_the_map_of_a_hidden_head_is_that_of_the_linear_one_it_is_equal_to(monkeypatch, mode):
+def test_map_of_a_hidden_head_equals_that_of_the_folded_linear_head(monkeypatch, mode):
     """A head whose ReLUs are all open is linear: Grad-CAM through it must give the map of the folded linear head."""
     monkeypatch.setitem(classifier.HEADS, "narrow", lambda **settings: classifier.Head(hidden=((6, 0.1),), **settings))
     deep, variables = build("narrow")
@@ -107,7 +107,7 @@ def test_grad_cam_through_a_hidden_head_by_hand():
     np.testing.assert_allclose(result[0, :, 0], [1.0, 3.0])  # the open unit's gradient: 2 * 1 / 2 pixels
 
 
-def test_dropout_of_a_head_is_for_training_alone():
+def test_head_dropout_is_applied_only_in_training():
     module, variables = build("hidden")
     x = jax.random.uniform(jax.random.key(1), (2, 32, 32, 1))
     results = [
@@ -137,5 +137,5 @@ def test_an_unknown_head_is_refused_by_name():
         registry.create("unet", 2, head="linear")
 
 
-def test_gelu_is_the_exact_one_of_keras():
+def test_gelu_is_exact_as_in_keras():
     assert ACTIVATIONS["gelu"](1.0) == pytest.approx(0.8413447, abs=1e-6)  # Phi(1); by tanh it is 0.84119

@@ -1,4 +1,4 @@
-"""Every form of the convolution is the same convolution."""
+"""All implementations of the convolution are equal."""
 
 from functools import partial
 
@@ -26,9 +26,9 @@ FORMS = {
 @pytest.mark.parametrize(
     "name, size, stride, padding", [(name, *each) for name, (_, sizes) in FORMS.items() for each in sizes]
 )
-def test_every_form_is_the_library_convolution_forwards_and_backwards(name, size, stride, padding):
+def test_every_form_equals_the_xla_convolution_and_its_gradients(name, size, stride, padding):
     rng = np.random.default_rng(0)
-    features = 40 if name == "chosen" else 6  # beyond what is called thin
+    features = 40 if name == "chosen" else 6  # too many for a thin kernel
     x, kernel = rng.normal(size=(2, 13, 16, 5)), rng.normal(size=(size, size, 5, features))
     with jax.enable_x64(True):
         forms = (partial(form, stride=stride, padding=padding) for form in (FORMS[name][0], xla.conv_xla))
@@ -44,8 +44,8 @@ def test_every_form_is_the_library_convolution_forwards_and_backwards(name, size
         (lambda x, dy: conv2d.kernel_gradient_by_columns(x, dy, 7, 2, 3), 7, 2),
     ],
 )
-def test_every_form_of_a_kernels_gradient_is_the_librarys(form, size, stride, monkeypatch):
-    monkeypatch.setattr(conv2d, "LARGEST_COLUMN_BUFFER_BYTES", 2 * 9 * 7 * 7**2 * 5 * 8)  # of two pictures
+def test_every_form_of_the_kernel_gradient_equals_xla(form, size, stride, monkeypatch):
+    monkeypatch.setattr(conv2d, "LARGEST_COLUMN_BUFFER_BYTES", 2 * 9 * 7 * 7**2 * 5 * 8)  # of two images
     rng = np.random.default_rng(0)
     x, kernel = rng.normal(size=(4, 18, 13, 5)), np.zeros((size, size, 5, 6))
     with jax.enable_x64(True):
@@ -61,7 +61,7 @@ def test_every_form_of_a_kernels_gradient_is_the_librarys(form, size, stride, mo
         lambda x, dy: conv2d.kernel_gradient_by_columns(x, dy, 3, 1, 1),
     ],
 )
-def test_a_kernels_gradient_in_bfloat16_is_added_up_in_float32(form, monkeypatch):
+def test_bfloat16_kernel_gradient_is_summed_in_float32(form, monkeypatch):
     """A thousand images of ones: 4 to 9 pixels are seen by each tap. In bfloat16 such a sum does not pass 2,048."""
     monkeypatch.setattr(conv2d, "LARGEST_COLUMN_BUFFER_BYTES", 1)  # image by image
     ones = jnp.ones((1000, 3, 3, 1), jnp.bfloat16)
@@ -69,8 +69,8 @@ def test_a_kernels_gradient_in_bfloat16_is_added_up_in_float32(form, monkeypatch
     np.testing.assert_allclose(gradient, 1000 * np.outer([2, 3, 2], [2, 3, 2]), rtol=2**-8)
 
 
-def test_what_is_chosen_in_single_precision_is_as_exact():
-    """Wide enough for tiles, which err ten times as much as a plain sum, forwards and backwards; and thin, by taps."""
+def test_conv2d_in_float32_is_as_accurate_as_xla():
+    """Wide kernels use tiles, whose error is ten times that of a plain sum, forwards and backwards; thin ones taps."""
     for channels, features in ((32, 48), (128, 16)):
         x = jax.random.normal(jax.random.key(0), (2, 18, 13, channels))
         kernel = jax.random.normal(jax.random.key(1), (3, 3, channels, features)) / 17
@@ -79,7 +79,7 @@ def test_what_is_chosen_in_single_precision_is_as_exact():
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=3e-5 * np.abs(b).max()), got, want)
 
 
-def test_a_prepared_kernel_is_the_same_kernel():
+def test_precomputed_kernel_gives_the_same_result():
     layers = nn.Sequential([conv.Conv(40, 3), conv.Conv(8, 1), conv.Conv(40, 3)])
     x = jax.random.normal(jax.random.key(0), (2, 16, 16, 32))
     variables = jax.jit(layers.init)(jax.random.key(1), x)
@@ -94,7 +94,7 @@ def _value_and_gradients(form, x, kernel):
 
 
 @pytest.mark.parametrize("size", [2, 3])
-def test_upsample_is_the_transposed_convolution_forwards_and_backwards(size):
+def test_upsample_equals_transposed_convolution_and_its_gradients(size):
     rng = np.random.default_rng(0)
     x, kernel = rng.normal(size=(2, 5, 4, 3)), rng.normal(size=(size, size, 3, 6))
 
@@ -114,7 +114,7 @@ def test_upsample_is_the_transposed_convolution_forwards_and_backwards(size):
 
 
 def _run(form, x, kernel):
-    """What a form gives, and the gradients of a loss of it."""
+    """Return the output of a form and the gradients of a loss of it."""
 
     def loss(x, kernel):
         y = form(x, kernel)

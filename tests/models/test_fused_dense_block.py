@@ -1,4 +1,4 @@
-"""A dense block in training, in one buffer, is its layers one after the other."""
+"""A dense block in training, in one buffer, equals its separate layers."""
 
 import flax.linen as nn
 import jax
@@ -17,7 +17,7 @@ DRAWS = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize(("platform", "max_looped_pixels"), [("cpu", 9 * 5), ("cpu", 9 * 5 - 1), ("cuda", 0)])
-def test_value_statistics_and_gradients_are_those_of_the_layers_themselves(platform, max_looped_pixels, monkeypatch):
+def test_value_statistics_and_gradients_equal_separate_layers(platform, max_looped_pixels, monkeypatch):
     """In double precision; on a CPU in several strips, with the layers in a loop and one after the other."""
     monkeypatch.setattr(dense_layer_gradient, "PIXELS_AT_ONCE", 2 * 3 * 5)  # three rows of two images
     monkeypatch.setattr(switch, "_CPU", switch._CPU._replace(max_looped_pixels=max_looped_pixels))
@@ -25,26 +25,26 @@ def test_value_statistics_and_gradients_are_those_of_the_layers_themselves(platf
         x = DRAWS.normal(size=(2, 9, 5, 3))
         layers = [_draw(seen, 2, 3) for seen in (3, 5, 7)]
 
-        def plainly(x, layers):
+        def reference(x, layers):
             for layer in layers:
                 x = jnp.concatenate([x, _norm_and_convolve(x, layer)], axis=-1)
             return x, x.mean((0, 1, 2)), x.var((0, 1, 2))
 
-        _compare(lambda *given: fused_dense_block.dense_block(*given, EPSILON), plainly, x, layers)
+        _compare(lambda *given: fused_dense_block.dense_block(*given, EPSILON), reference, x, layers)
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda"])
-def test_a_single_layer_likewise(platform):
+def test_single_layer_equals_norm_and_convolution(platform):
     with jax.enable_x64(True), traced_for(platform):
         x, layer = DRAWS.normal(size=(2, 4, 6, 5)), _draw(5, 4, 1)
 
-        def plainly(x, layer):
+        def reference(x, layer):
             return _norm_and_convolve(x, layer), x.mean((0, 1, 2)), x.var((0, 1, 2))
 
-        _compare(lambda *given: fused_dense_block.single_layer(*given, EPSILON), plainly, x, layer)
+        _compare(lambda *given: fused_dense_block.single_layer(*given, EPSILON), reference, x, layer)
 
 
-def test_half_precision_measures_in_single():
+def test_bfloat16_block_has_float32_statistics_and_gradients():
     x, layers = jnp.ones((2, 4, 4, 3), jnp.bfloat16) * 3, [_draw(3, 2, 3)]
     layers = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), layers)
     grown = jax.jit(lambda layers: fused_dense_block.dense_block(x, layers, EPSILON))(layers)
@@ -63,7 +63,7 @@ def _draw(seen, added, size):
 
 
 def _norm_and_convolve(x, layer):
-    """By flax's norm and the package's convolution."""
+    """Apply flax's norm and the package's convolution."""
     norm = nn.BatchNorm(use_running_average=False, epsilon=EPSILON, dtype=x.dtype)
     statistics = {"mean": np.zeros(len(layer.scale)), "var": np.ones(len(layer.scale))}
     variables = {"params": {"scale": layer.scale, "bias": layer.shift}, "batch_stats": statistics}
@@ -72,8 +72,8 @@ def _norm_and_convolve(x, layer):
     return convolution.apply({"params": {"kernel": layer.kernel, "bias": layer.bias}}, nn.relu(x)) * layer.dropout_mask
 
 
-def _compare(ours, plainly, x, layers):
-    """The result and, of a loss of all that comes out, every gradient but that of what is dropped."""
+def _compare(ours, reference, x, layers):
+    """Compare all outputs and every gradient of a loss of them, except that of dropped features."""
 
     def weigh(form):
         def loss(x, layers):
@@ -84,4 +84,4 @@ def _compare(ours, plainly, x, layers):
         each = [dlayers] if isinstance(dlayers, DenseLayerParams) else dlayers
         return found, dx, [layer[:-1] for layer in each]
 
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9), weigh(ours), weigh(plainly))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9), weigh(ours), weigh(reference))

@@ -17,7 +17,7 @@ from cxrjax.pretrained import state_dict
 
 
 def draw(name, architecture, layer, channels):
-    """Return the parameters of a layer that reads so many channels, drawn as a network's, by their paths."""
+    """Return the parameters of a layer with `channels` inputs, drawn as in a network, by their paths."""
     initializer = registry.find_initializer(registry.create(architecture, 2), name)
     train = {"train": False} if isinstance(layer, classifier.Head) else {}
 
@@ -54,7 +54,7 @@ def test_deviation_of_normal_kernels_of_convolutions(name, architecture, layer, 
 @pytest.mark.parametrize("shape", [(3, 3, 5, 7), (64, 16), (1, 1, 1, 1)])
 @pytest.mark.parametrize("mode", ["fan_in", "fan_out", "fan_avg"])
 @pytest.mark.parametrize("distribution", ["truncated_normal", "normal", "uniform"])
-def test_values_are_those_of_jax(distribution, mode, shape):
+def test_variance_scaling_equals_jax(distribution, mode, shape):
     key = jax.random.key(3)
     drawn = initializers._variance_scaling(1.7, mode, distribution)(key, shape)
     expected = jax.nn.initializers.variance_scaling(1.7, mode, distribution)(key, shape)
@@ -157,13 +157,13 @@ class Plain(nn.Module):
 @pytest.mark.parametrize(
     "module, shape", [(conv.Conv(6, 3, use_bias=True), (3, 3, 5, 6)), (conv.Upsample(6, 2), (2, 2, 5, 6))]
 )
-def test_the_default_of_convolutions_is_unchanged(module, shape):
+def test_default_initializer_of_convolutions_is_he_normal_of_flax(module, shape):
     key = jax.random.key(4)
     drawn, plain = module.init(key, jnp.zeros((1, 2, 2, 5))), Plain(shape).init(key)
     jax.tree.map(np.testing.assert_array_equal, drawn, plain)
 
 
-def test_the_default_of_linear_layers_is_that_of_flax():
+def test_default_initializer_of_linear_layers_is_that_of_flax():
     class Linear(nn.Module):
         @nn.compact
         def __call__(self, x):
@@ -174,14 +174,14 @@ def test_the_default_of_linear_layers_is_that_of_flax():
     jax.tree.map(np.testing.assert_array_equal, drawn, Linear().init(key, jnp.zeros((1, 5))))
 
 
-def test_an_initializer_is_used_in_its_context_alone():
+def test_initializer_is_used_only_in_its_context():
     torch = initializers.INITIALIZERS["torch"]
     with initializers.use(torch):
         assert initializers.current() is torch
     assert initializers.current() is initializers.HE_NORMAL
 
 
-def test_a_new_head_is_drawn_by_the_initializer_and_the_rest_is_kept():
+def test_new_head_is_drawn_by_the_initializer_and_the_rest_is_loaded():
     module = registry.create("hieu2695_baseline", 3)
     variables = registry.init_unoptimized(registry.init_fn(module, 16, 1), jax.random.key(0))
     state = state_dict.to_state_dict("hieu2695_baseline", variables)
@@ -192,14 +192,14 @@ def test_a_new_head_is_drawn_by_the_initializer_and_the_rest_is_kept():
     jax.tree.map(np.testing.assert_array_equal, tuned["params"]["backbone"], variables["params"]["backbone"])
 
 
-def test_every_initializer_can_be_set_and_no_other():
+def test_initializer_settings_accept_exactly_the_initializers():
     names = {*initializers.INITIALIZERS, "torchvision"}
     for setting in ("segmenter.initializer", "classifier.initializer"):
         assert set(schema.SETTINGS[setting].choices) == names
 
 
 @pytest.mark.parametrize("architecture", ["fc_densenet56", "unet_resnet34", "resnet18_keras"])
-def test_torchvision_draws_no_network_that_it_does_not_have(architecture):
+def test_torchvision_initializer_refuses_other_networks(architecture):
     with pytest.raises(ValueError, match="torchvision has no"):
         registry.find_initializer(registry.create(architecture, 2), "torchvision")
     with pytest.raises(ValueError, match=r"no initializer called 'lecun'; there are he_normal, "):
@@ -222,13 +222,13 @@ def test_torchvision_draws_no_network_that_it_does_not_have(architecture):
         ("phantom:classify", "he_normal"),
     ],
 )
-def test_a_recipe_draws_as_its_original_or_as_before(recipe, name):
+def test_recipe_has_the_initializer_of_its_original(recipe, name):
     config = recipes.load(recipe)
     network = from_config.segmenter(config) if config.task == "segment" else from_config.classifier(config)
     assert network.initializer is initializers.INITIALIZERS[name]
 
 
 @pytest.mark.parametrize("recipe", ["oh2020:classify", "hieu2695:groups"])
-def test_resnets_of_torchvision_are_drawn_as_there(recipe):
+def test_resnet_recipes_have_the_torchvision_initializer(recipe):
     config = recipes.load(recipe)
     assert from_config.classifier(config).initializer is initializers.TORCHVISION["resnet"]

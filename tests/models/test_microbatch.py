@@ -1,4 +1,4 @@
-"""A batch in microbatches is the batch, and a backbone stage by stage is the backbone."""
+"""Microbatches equal the whole batch, and a backbone by stages equals the whole backbone."""
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +13,14 @@ from cxrjax.ops import batching
 @pytest.mark.parametrize(
     ("total", "most", "share"),
     [
-        (100, 51, 50),  # what divides, if it is near
+        (100, 51, 50),  # a divisor, if one is near
         (50, 3, 2),
         (97, 51, 49),  # 49 and 48: a prime, so one is filled up
-        (7, 3, 3),  # 3, 3 and 1, for a slice of one would be a third
+        (7, 3, 3),  # 3, 3 and 1, since a microbatch of one would be a third
         (52, 51, 26),
     ],
 )
-def test_slices_are_few_and_nearly_equal(total, most, share):
+def test_microbatches_are_few_and_nearly_equal(total, most, share):
     assert batching._microbatch_size(total, most) == share
 
 
@@ -34,8 +34,8 @@ def test_slices_are_few_and_nearly_equal(total, most, share):
         ("fsarshad_cnn3", {"widths": (4, 8), "sizes": (3,)}),
     ],
 )
-def test_each_picture_is_seen_as_it_is_alone(architecture, narrowed, monkeypatch):
-    """Of 7 pictures of 64² slices are some, filled up or not, at one stage or another."""
+def test_features_in_microbatches_equal_those_of_single_images(architecture, narrowed, monkeypatch):
+    """Seven images of 64² pixels are split into microbatches at some stages, with padding or without."""
     monkeypatch.setattr(microbatch, "PIXELS", 2 * 16**2)
     module = registry.create(architecture, 3, head="linear", **narrowed)
     variables = registry.init_unoptimized(registry.init_fn(module, 64, 1), jax.random.key(0))
@@ -49,8 +49,8 @@ def test_each_picture_is_seen_as_it_is_alone(architecture, narrowed, monkeypatch
     np.testing.assert_allclose(sliced, at_once, atol=1e-5 * float(jnp.abs(alone).max()))
 
 
-def test_training_knows_the_whole_batch(monkeypatch):
-    """Batch norm's statistics are of all pictures and not of a slice."""
+def test_batch_statistics_in_training_are_of_the_whole_batch(monkeypatch):
+    """Statistics of batch norm are those of all images and not of a microbatch."""
     monkeypatch.setattr(microbatch, "PIXELS", 1)
     module = registry.create("resnet6", 3, width=4)
     variables = registry.init_unoptimized(registry.init_fn(module, 32, 1), jax.random.key(0))

@@ -12,7 +12,7 @@ from cxrjax.pretrained import state_dict
 
 
 def draw(name: str, shape: list[int]) -> np.ndarray:
-    """The weight called `name`, by the rule of the parity data's README."""
+    """Draw the weight called `name` by the rule of the parity data's README."""
     v = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, dtype=np.float32)
     if name.endswith("running_var"):
         return 1 + 0.5 * abs(v)

@@ -9,7 +9,7 @@ from cxrjax.models.layers.pooling import max_pool
 
 
 @pytest.mark.parametrize(("side", "size", "padding"), [(12, 3, 1), (13, 3, 1), (12, 2, 0), (13, 2, 0), (7, 3, 0)])
-def test_value_and_gradient_are_flaxs(side, size, padding):
+def test_max_pool_value_and_gradient_equal_flax(side, size, padding):
     x = jax.random.normal(jax.random.key(0), (2, side, side + 1, 3))
 
     def flaxs(x):
@@ -28,7 +28,7 @@ def test_value_and_gradient_are_flaxs(side, size, padding):
     assert our_half.dtype == "bfloat16" and (our_half == their_half).all()
 
 
-def test_ties_share_the_gradient_and_lose_none():
+def test_ties_share_the_gradient_equally():
     gradient = jax.jit(jax.grad(lambda x: max_pool(x, 2, 2).sum()))(np.ones((1, 4, 4, 1), np.float32))
     np.testing.assert_allclose(gradient, 0.25)
     overlapping = jax.jit(jax.grad(lambda x: max_pool(x, 3, 2, 1).sum()))(np.ones((1, 4, 4, 1), np.float32))
@@ -37,6 +37,6 @@ def test_ties_share_the_gradient_and_lose_none():
     np.testing.assert_allclose(overlapping[0, :, :, 0], np.outer(along, along), rtol=1e-6)
 
 
-def test_a_picture_smaller_than_the_window_is_refused():
+def test_image_smaller_than_the_window_is_refused():
     with pytest.raises(ValueError, match=r"1 x 4 pixels are too few of the input to pool by 2 x 2"):
         max_pool(np.ones((1, 1, 4, 1), np.float32), 2, 2)

@@ -9,7 +9,7 @@ import pytest
 from cxrjax.models import registry, unet_resnet
 from cxrjax.models.spec import ModelSpec
 
-# Of the networks whose parameters are counted at another number than 1000, and need not be traced again for the rest.
+# Number of classes of networks whose parameters are not counted with 1000, so that other tests reuse the traces.
 CLASSES = {
     "fc_densenet56": 11,
     "fc_densenet67": 11,
@@ -82,7 +82,7 @@ def count(architecture, classes, channels):
         ("fc_densenet103_keras", 1, 1, 9_318_657),  # 9,319,428 less three labels of 257
     ],
 )
-def test_parameter_counts_of_the_originals(architecture, classes, channels, parameters):
+def test_parameter_counts_equal_the_originals(architecture, classes, channels, parameters):
     assert count(architecture, classes, channels) == parameters
 
 
@@ -139,7 +139,7 @@ DEEPER = {"fc_densenet56", "fc_densenet67", "fc_densenet103", "fc_densenet103_oh
         ),
     ],
 )
-def test_an_odd_size_comes_back_whole_as_log_probabilities(architecture, dtype):
+def test_segmenters_return_log_probabilities_at_odd_sizes(architecture, dtype):
     module = registry.create(architecture, 4, dtype=dtype)
     x = jax.ShapeDtypeStruct((1, 70, 45, 3), jnp.float32)
     out, variables = jax.eval_shape(lambda x: module.init_with_output(jax.random.key(0), x, train=False), x)
@@ -148,7 +148,7 @@ def test_an_odd_size_comes_back_whole_as_log_probabilities(architecture, dtype):
 
 
 @pytest.mark.parametrize("architecture", registry.ARCHITECTURES)
-def test_channels_are_summed_where_nothing_but_one_kernel_is_made_for_them(architecture):
+def test_accepts_gray_if_only_one_kernel_depends_on_channels(architecture):
     classes = CLASSES.get(architecture, 1000)
 
     def shapes(channels):
@@ -170,8 +170,8 @@ def test_an_unknown_architecture_is_refused_by_name():
 
 
 @pytest.mark.parametrize("architecture", registry.ARCHITECTURES)
-def test_a_fingerprint_has_no_address_of_memory(architecture):
-    """Caches are found by it, by other processes too."""
+def test_fingerprint_has_no_memory_address(architecture):
+    """Caches are found by it, also by other processes."""
     module = registry.create(architecture, 2)
     spec = ModelSpec(module, 64, 1, initializer=registry.find_initializer(module, "he_normal"))
     assert "0x" in repr(spec) and "0x" not in spec.fingerprint

@@ -1,4 +1,4 @@
-"""The made channels against OpenCV, pixel by pixel, and thresholds by hand."""
+"""Enhanced channels against OpenCV, pixel by pixel, and thresholds by hand."""
 
 import csv
 from functools import partial
@@ -15,7 +15,7 @@ from cxrjax.ops import contrast
 
 
 def draw(size: int, seed: int = 0) -> np.ndarray:
-    """A made-up picture with soft shapes, grain, and black and white corners."""
+    """Draw an image with soft shapes, grain, and black and white corners."""
     rng = np.random.default_rng(seed)
     soft = cv2.GaussianBlur(rng.uniform(0, 1, (size, size)), (0, 0), size / 12)
     soft = (soft - soft.min()) / np.ptp(soft) * 220 + rng.normal(0, 6, (size, size))
@@ -24,7 +24,7 @@ def draw(size: int, seed: int = 0) -> np.ndarray:
 
 
 def opencv_channels(image: np.ndarray) -> np.ndarray:
-    """singhaxn's three, as OpenCV makes them."""
+    """Return singhaxn's three channels as OpenCV computes them."""
     size = len(image)
     blurred = cv2.medianBlur(image, contrast.odd_window(size, 0.005))
     window = contrast.odd_window(size, 0.02)
@@ -42,24 +42,24 @@ def assert_equal_to_opencv(ours: np.ndarray, image: np.ndarray) -> None:
     assert (ours[..., 2] == theirs[..., 2]).mean() >= 0.999
 
 
-make = jax.jit(partial(contrast.enhance_channels, kind="enhanced"))
+enhance = jax.jit(partial(contrast.enhance_channels, kind="enhanced"))
 threshold = jax.jit(contrast.otsu_threshold)
 median_blur = jax.jit(contrast.median_blur, static_argnames="window")
 below_mean = jax.jit(contrast.adaptive_threshold, static_argnames=("window", "offset"))
 
 
 @pytest.mark.parametrize("size", [233, 512])  # the first is not divided by the tiles
-def test_the_channels_are_those_of_opencv(size):
+def test_enhanced_channels_equal_opencv(size):
     image = draw(size)
-    assert_equal_to_opencv(np.asarray(make(image)), image)
+    assert_equal_to_opencv(np.asarray(enhance(image)), image)
 
 
-def test_the_channels_of_real_radiographs_are_those_of_opencv(shared):
+def test_enhanced_channels_of_real_radiographs_equal_opencv(shared):
     with open(shared / "data" / "benchmark.csv", newline="") as file:
         paths = [row["path"] for row in islice(csv.DictReader(file), 0, None, 100)]
     for path in paths:
         image = preprocessing.standardize(radiograph.read(shared / "data" / path), size=256, gamma=0.5)
-        assert_equal_to_opencv(np.asarray(make(image)), image)
+        assert_equal_to_opencv(np.asarray(enhance(image)), image)
 
 
 def test_otsu_equals_opencv_on_many_histograms():
@@ -71,8 +71,8 @@ def test_otsu_equals_opencv_on_many_histograms():
 
 
 @pytest.mark.parametrize(("levels", "expected"), [
-    ([7, 7, 7, 7], 0),  # nothing to part
-    ([10, 10, 10, 250], 10),  # any level from 10 to 249 parts them as well
+    ([7, 7, 7, 7], 0),  # one level only
+    ([10, 10, 10, 250], 10),  # any level from 10 to 249 separates them as well
     ([0, 1, 9, 10], 1),
     ([0, 255, 255, 255], 0),
 ])  # fmt: skip
@@ -81,37 +81,37 @@ def test_otsu_by_hand(levels, expected):
 
 
 @pytest.mark.parametrize("window", [3, 7, 17])
-def test_the_median_is_exactly_opencvs(window):
+def test_median_blur_equals_opencv(window):
     image = draw(70, seed=window)[:, :51]
     np.testing.assert_array_equal(median_blur(image, window), cv2.medianBlur(image, window))
 
 
 @pytest.mark.parametrize("window", [7, 9, 19, 41])
-def test_what_is_below_its_mean_is_opencvs(window):
+def test_adaptive_threshold_equals_opencv(window):
     image = draw(150, seed=window)[:, :130]
     form = cv2.ADAPTIVE_THRESH_GAUSSIAN_C, cv2.THRESH_BINARY_INV
     theirs = cv2.adaptiveThreshold(image, 255, *form, window, 2) > 0
     assert (below_mean(image, window, 2) == theirs).mean() >= 0.999
 
 
-def test_a_flat_picture_is_nowhere_below_its_mean_and_a_dark_dot_is():
+def test_adaptive_threshold_of_a_flat_image_and_a_dark_dot():
     image = np.full((30, 30), 90, np.uint8)
     assert not below_mean(image, 7, 2).any()
     image[12, 20] = 80  # a share of (18/64)² of the mean round it: 89.2, rounded 89
     assert np.argwhere(below_mean(image, 7, 2)).tolist() == [[12, 20]]
 
 
-def test_windows_are_odd_rounded_down_and_never_too_small():
+def test_odd_window_is_rounded_down_with_a_minimum():
     sizes = (448, 550, 1024, 2000)
     assert [contrast.odd_window(size, 0.02) for size in sizes] == [7, 11, 19, 39]
     assert [contrast.odd_window(size, 0.005) for size in sizes] == [7, 7, 7, 9]
 
 
-def test_many_at_once_are_as_one_by_one():
+def test_vmapped_channels_equal_those_of_single_images():
     images = np.stack([draw(96, seed) for seed in range(3)])
-    together = jax.jit(jax.vmap(make))(images)
+    together = jax.jit(jax.vmap(enhance))(images)
     for image, channels in zip(images, together, strict=True):
-        np.testing.assert_array_equal(make(image), channels)
+        np.testing.assert_array_equal(enhance(image), channels)
 
 
 def test_unknown_channels_are_named():

@@ -1,4 +1,4 @@
-"""Measures by hand and against the phantom's own anatomy; comparisons against SciPy, by hand and by simulation."""
+"""Morphometry by hand and against phantoms; comparisons of groups against SciPy, by hand and by simulation."""
 
 import jax
 import jax.numpy as jnp
@@ -31,11 +31,11 @@ def chest():
     structures = np.zeros((40, 50), np.uint8)
     structures[5:30, 4:18], structures[8:35, 30:46] = 3, 2
     structures[25:33, 16:36] = 1
-    structures[2, 49] = 1  # a speck of heart, which is none
+    structures[2, 49] = 1  # a speck of heart, which is ignored
     return structures
 
 
-def test_measures_by_hand(chest):
+def test_measure_lungs_by_hand(chest):
     image = np.where(chest == 3, 51, 102).astype(np.uint8)
     right, left = (chest == 3).sum(), (chest == 2).sum()
     values = measure(image, chest, extent=(400.0, 200.0))
@@ -50,7 +50,7 @@ def test_measures_by_hand(chest):
     assert 0.003 < values["intensity_variance_between_patches"] <= 0.01
 
 
-def test_variance_between_and_within_add_up(chest):
+def test_variance_between_and_within_patches_add_up(chest):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, chest.shape).astype(np.uint8)
     values = measure(image, chest)
@@ -63,7 +63,7 @@ def test_variance_between_and_within_add_up(chest):
     assert total == pytest.approx(pixels.var(), rel=1e-4)
 
 
-def test_what_is_missing_is_not_measured(chest):
+def test_measures_of_missing_structures_are_nan(chest):
     image = np.full(chest.shape, 9, np.uint8)
     for missing in (1, 2, 3):
         values = measure(image, np.where(chest == missing, 0, chest).astype(np.uint8))
@@ -73,8 +73,8 @@ def test_what_is_missing_is_not_measured(chest):
 
 
 @pytest.mark.parametrize("number", range(6))
-def test_the_phantoms_ratio_is_recovered(number):
-    """From its own masks; the truth is that of the outlines it was drawn with."""
+def test_cardiothoracic_ratio_of_phantoms_is_recovered(number):
+    """It is measured in the masks; the truth is that of the drawn outlines."""
     size = 256
     phantom = draw("normal", np.random.default_rng(number), size)
     person = draw_anatomy(np.random.default_rng(number).spawn(5)[0])
@@ -86,7 +86,7 @@ def test_the_phantoms_ratio_is_recovered(number):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_tests_and_effect_are_scipys_and_the_count_of_pairs(seed):
+def test_group_tests_equal_scipy_and_delta_counts_pairs(seed):
     rng = np.random.default_rng(seed)
     a, b, c = (np.round(rng.normal(shift, 1, n), 1) for shift, n in ((0, 14), (0.7, 9), (0.3, 11)))
     labels = ["a"] * 14 + ["b"] * 9 + ["c"] * 11
@@ -99,7 +99,7 @@ def test_tests_and_effect_are_scipys_and_the_count_of_pairs(seed):
     assert first["interval"][0] < first["delta"] < first["interval"][1]
 
 
-def test_the_interval_covers_as_often_as_it_says():
+def test_interval_of_cliffs_delta_covers_the_truth():
     """Normal groups one deviation apart: delta is 2 Phi(1 / sqrt 2) - 1."""
     rng = np.random.default_rng(0)
     truth = 2 * stats.norm.cdf(1 / np.sqrt(2)) - 1
@@ -120,7 +120,7 @@ def test_holm_by_hand():
     assert hypothesis_tests.holm([]).size == 0
 
 
-def test_a_patient_counts_once_and_what_is_missing_not_at_all():
+def test_patients_count_once_and_missing_values_do_not_count():
     values, labels = [1.0, 3.0, 5.0, np.nan, 7.0, 9.0], ["a", "a", "a", "a", "b", "a"]
     patients = ["p", "p", "q", "r", "p", ""]
     np.testing.assert_array_equal(hypothesis_tests.by_patient(values, labels, patients, "a"), [2, 5, 9])
@@ -130,7 +130,7 @@ def test_a_patient_counts_once_and_what_is_missing_not_at_all():
     assert same["across"][0]["p"] == 1.0 and same["pairs"][0]["delta"] == 0.0
 
 
-def test_the_comparison_comes_from_the_rows_alone(tmp_path):
+def test_comparison_is_computed_from_the_rows_alone(tmp_path):
     rng = np.random.default_rng(0)
     rows = [
         {"path": f"{i}.png", "patient_id": str(i), "source": "s" + "ab"[i % 2], "split": "test", "label": "ab"[i % 2]}

@@ -1,4 +1,4 @@
-"""Centres are uniform over the lungs and inside; crops are true to the padded image."""
+"""Patch centers are uniform over the lungs, and crops equal the padded image."""
 
 import jax
 import numpy as np
@@ -6,7 +6,7 @@ from scipy import stats
 
 from cxrjax.ops import patches
 
-draw_centres = jax.jit(patches.sample_patch_centers, static_argnames="count")
+draw_centers = jax.jit(patches.sample_patch_centers, static_argnames="count")
 
 
 def two_lungs() -> np.ndarray:
@@ -17,24 +17,24 @@ def two_lungs() -> np.ndarray:
     return mask
 
 
-def test_centres_are_uniform_over_lung_pixels():
+def test_centers_are_uniform_over_lung_pixels():
     mask = two_lungs()
-    centres = np.asarray(draw_centres(jax.random.key(0), mask, 200_000))
+    centers = np.asarray(draw_centers(jax.random.key(0), mask, 200_000))
     counts = np.zeros(mask.shape, int)
-    np.add.at(counts, tuple(centres.T), 1)
+    np.add.at(counts, tuple(centers.T), 1)
     assert counts[~mask].sum() == 0
     assert stats.chisquare(counts[mask]).pvalue > 1e-3
 
 
-def test_a_single_lung_pixel_is_always_the_centre():
+def test_single_lung_pixel_is_always_the_center():
     mask = np.zeros((16, 16), bool)
     mask[15, 0] = True
-    assert (np.asarray(draw_centres(jax.random.key(1), mask, 50)) == [15, 0]).all()
+    assert (np.asarray(draw_centers(jax.random.key(1), mask, 50)) == [15, 0]).all()
 
 
-def test_an_empty_mask_ends_and_stays_inside_the_picture():
-    centres = np.asarray(draw_centres(jax.random.key(0), np.zeros((8, 9), bool), 5))
-    assert (centres >= 0).all() and (centres < [8, 9]).all()
+def test_centers_of_an_empty_mask_are_inside_the_image():
+    centers = np.asarray(draw_centers(jax.random.key(0), np.zeros((8, 9), bool), 5))
+    assert (centers >= 0).all() and (centers < [8, 9]).all()
 
 
 def test_crop_at_the_border_is_padded_not_stretched():
@@ -49,8 +49,8 @@ def test_crop_at_the_border_is_padded_not_stretched():
 def test_paste_is_the_transpose_of_crop():
     rng = np.random.default_rng(0)
     image, values = rng.normal(size=(11, 13)), rng.normal(size=(7, 6, 6))
-    centres = np.stack([rng.integers(0, 11, 7), rng.integers(0, 13, 7)], axis=1)
+    centers = np.stack([rng.integers(0, 11, 7), rng.integers(0, 13, 7)], axis=1)
     with jax.enable_x64(True):
-        left = (np.asarray(patches.extract_patches(image, centres, 6)) * values).sum()
-        right = (image * np.asarray(patches.paste(values, centres, image.shape))).sum()
+        left = (np.asarray(patches.extract_patches(image, centers, 6)) * values).sum()
+        right = (image * np.asarray(patches.paste(values, centers, image.shape))).sum()
     assert abs(left - right) < 1e-9

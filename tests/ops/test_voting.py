@@ -13,7 +13,7 @@ def logits(*probabilities):
     return np.log(np.array(probabilities, np.float32))
 
 
-def test_a_finding_with_a_threshold_is_positive_from_it_on_and_the_others_by_votes():
+def test_thresholds_decide_their_findings_and_votes_the_others():
     votes = np.array([[9, 1, 6], [0, 5, 4]])
     probabilities = np.array([[0.7, 0.2, 0.45], [0.1, 0.5, 0.55]], np.float32)
     thresholds = np.array([0.8, 0.2, np.nan])
@@ -32,20 +32,20 @@ def test_majority_wins_over_mean_probability():
     assert count_votes(patches, "mean_probability").label == 1
 
 
-def test_a_tie_goes_to_the_higher_mean_probability_of_those_tied():
+def test_tie_is_resolved_by_mean_probability_of_tied_classes():
     patches = logits([0.6, 0.0001, 0.3999], [0.0001, 0.55, 0.4499])  # class 2 is likeliest on average, but has no vote
     vote = count_votes(patches, "majority")
     assert list(vote.votes) == [1, 1, 0]
     assert vote.label == 0
 
 
-def test_the_order_of_patches_does_not_matter():
+def test_votes_do_not_depend_on_the_order_of_patches():
     patches = np.random.default_rng(0).normal(size=(50, 5)).astype(np.float32)
     one, other = count_votes(patches, "majority"), count_votes(patches[::-1], "majority")
     assert one.label == other.label and (one.votes == other.votes).all()
 
 
-def test_entropy_is_that_within_patches_and_that_between_them():
+def test_expected_entropy_and_mutual_information_by_hand():
     certain, torn = logits([1, 1e-30], [1e-30, 1]), logits([0.5, 0.5], [0.5, 0.5])
     assert count_votes(certain, "majority")[4:6] == pytest.approx((0, np.log(2)), abs=1e-6)
     assert count_votes(torn, "majority")[4:6] == pytest.approx((np.log(2), 0), abs=1e-6)
@@ -55,7 +55,7 @@ def test_entropy_is_that_within_patches_and_that_between_them():
     assert both[4:6] == pytest.approx((within, of_mean - within), rel=1e-5)
 
 
-def test_what_does_not_count_has_no_vote():
+def test_invalid_patches_do_not_vote():
     patches = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
     counted = np.arange(20) % 3 == 0
     alone, among = count_votes(patches[counted], "majority"), count_votes(patches, "majority", counted)
@@ -82,7 +82,7 @@ def test_patches_vote_yes_or_no_on_each_finding():
     assert alone.mutual_information == pytest.approx(0, abs=1e-6)
 
 
-def test_one_finding_is_a_vote_between_two_classes():
+def test_votes_on_one_finding_equal_votes_between_two_classes():
     logits_of_yes = np.random.default_rng(0).normal(size=(21, 1)).astype(np.float32)
     one = jax.device_get(voting.count_findings(logits_of_yes, "majority"))
     two = jax.device_get(voting.count_votes(np.hstack([np.zeros_like(logits_of_yes), logits_of_yes]), "majority"))
@@ -92,7 +92,7 @@ def test_one_finding_is_a_vote_between_two_classes():
     assert one.mutual_information == pytest.approx(two.mutual_information, rel=1e-4)
 
 
-def test_a_finding_is_positive_by_more_than_half_of_the_votes_and_a_tie_by_the_mean_probability():
+def test_finding_is_positive_by_majority_and_ties_by_probability():
     votes, probabilities = np.array([[3, 2, 2, 1]]), np.array([[0.4, 0.6, 0.4, 0.9]])
     assert voting.find_positive(votes, probabilities, np.array([4]), "majority").tolist() == [
         [True, True, False, False]
@@ -101,7 +101,7 @@ def test_a_finding_is_positive_by_more_than_half_of_the_votes_and_a_tie_by_the_m
     assert by_mean.tolist() == [[False, True, False, True]]
 
 
-def test_an_operating_point_becomes_one_half():
+def test_apply_thresholds_maps_an_operating_point_to_one_half():
     """Worked by hand from `op_norm` of torchxrayvision: p / 2t below t, 1 - (1 - p) / 2(1 - t) above."""
     probabilities = np.array([[0.05, 0.8, 0.3], [0.2, 0.9, 0.3], [0.6, 0.95, 1e-6]])
     points = (0.2, 0.9, 0.5)
@@ -110,7 +110,7 @@ def test_an_operating_point_becomes_one_half():
     np.testing.assert_allclose(jax.nn.sigmoid(moved), expected, rtol=2e-6)
 
 
-def test_operating_points_keep_the_order_and_leave_far_logits_finite():
+def test_apply_thresholds_is_monotonic_and_finite():
     logits = np.linspace(-100, 100, 2001, dtype=np.float32)[:, None]
     moved = np.asarray(voting.apply_thresholds(logits, (0.01,)))[:, 0]
     assert np.isfinite(moved).all() and (np.diff(moved) >= 0).all()
