@@ -1,4 +1,4 @@
-"""Overlays alter only what they say they alter, drawings hold what they were given, and files appear whole."""
+"""Overlays, figures and contact sheets by their pixels and texts, and atomic writing of figures."""
 
 import os
 import re
@@ -30,7 +30,7 @@ def radiograph(shared: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def drawn(monkeypatch, draw, *arguments) -> Figure:
-    """The figure that a function would have saved."""
+    """Return the figure that a function would save."""
     saved = []
     monkeypatch.setattr(style, "save", lambda figure, path, images=(): saved.append(figure))
     draw(*arguments, "unused.png")
@@ -38,7 +38,7 @@ def drawn(monkeypatch, draw, *arguments) -> Figure:
 
 
 def words(figure: Figure) -> set[str]:
-    """All text that shows."""
+    """Return all visible text."""
     axes = [*figure.axes]
     texts = [*figure.texts, *(text for a in axes for text in (*a.texts, *a.get_xticklabels(), *a.get_yticklabels()))]
     titles = [title for a in axes for title in (a.get_title("left"), a.get_xlabel(), a.get_ylabel())]
@@ -57,20 +57,20 @@ def test_contour_is_the_boundary_of_the_mask_and_nothing_else(radiograph):
     np.testing.assert_array_equal(rgb[~contour], np.repeat(image[~contour][:, None], 3, 1))
 
 
-def test_contour_is_closed_where_the_picture_cuts_the_lung():
+def test_contour_is_closed_where_the_image_cuts_the_lung():
     lungs = np.ones((8, 8), bool)
     contour = (plotting.overlay(np.zeros((8, 8), np.uint8), lungs, None) == radiographs.CONTOUR).all(-1)
     assert contour.sum() == 28
     assert not contour[1:-1, 1:-1].any()
 
 
-def test_a_map_of_zero_changes_nothing(radiograph):
+def test_zero_map_does_not_change_the_overlay(radiograph):
     image, _ = radiograph
     for nothing in (np.zeros(image.shape), np.full(image.shape, np.nan), np.full(image.shape, -1.0)):
         np.testing.assert_array_equal(plotting.overlay(image, None, nothing), plotting.overlay(image, None, None))
 
 
-def test_a_map_warms_as_it_rises_and_leaves_the_radiograph_to_be_seen():
+def test_map_colors_brighten_and_leave_the_radiograph_visible():
     ramp = np.linspace(0, 1, 101)[None]
     black, white = (plotting.overlay(np.full(ramp.shape, v, np.uint8), None, ramp)[0].astype(int) for v in (0, 255))
     assert (np.diff(black.sum(1)) >= 0).all() and black[-1].sum() == black.sum(1).max() > 600 * radiographs.OPACITY
@@ -107,7 +107,7 @@ def test_confusion_labels_do_not_overlap(monkeypatch, k):
     assert figure.get_tightbbox().x1 <= figure.get_figwidth()
 
 
-def test_learning_curves_mark_the_best_epoch_of_the_score_asked_for(monkeypatch):
+def test_learning_curves_mark_the_best_epoch_of_the_requested_score(monkeypatch):
     history = [{"step": 5 * e, "epoch": e, "train/loss": 1.0, "learning_rate": 0.1} for e in (1, 1, 2, 3)]
     history[1]["train/loss"] = 2.0
     for epoch, dice, f1 in ((1, 0.5, 0.9), (2, 0.8, 0.6), (3, float("nan"), None)):
@@ -123,7 +123,7 @@ def test_learning_curves_mark_the_best_epoch_of_the_score_asked_for(monkeypatch)
     assert other.axes[1].get_title("left") == "score: val/macro_f1 best at epoch 1, 0.900"
 
 
-def test_learning_curves_without_what_is_asked_for_are_refused(tmp_path):
+def test_learning_curves_without_the_requested_score_are_refused(tmp_path):
     with pytest.raises(ValueError, match="the history has no loss to draw"):
         plotting.draw_learning_curves([], tmp_path / "curves.png")
     with pytest.raises(ValueError, match="the history has no val/dice to draw"):
@@ -131,7 +131,7 @@ def test_learning_curves_without_what_is_asked_for_are_refused(tmp_path):
 
 
 def encode(image, lungs, map, frame=None, titles=("a.png",), probabilities=None, votes=None, classes=CLASSES):
-    """The figure of a prediction: RGB."""
+    """Return the figure of a prediction as RGB."""
     frame = frame or Frame(*image.shape)
     png = plotting.encode_figure(
         image, lungs, map, frame, title_lines=titles, probabilities=probabilities, votes=votes, classes=classes
@@ -153,7 +153,7 @@ def texts(monkeypatch):
     return shown
 
 
-def test_finding_shows_votes_probabilities_and_that_it_is_no_diagnosis(texts, radiograph):
+def test_figure_has_votes_probabilities_and_the_notice(texts, radiograph):
     image, lungs = radiograph
     votes, probabilities = [8, 15, 3, 12, 62], [0.11, 0.14, 0.05, 0.12, 0.58]
     titles = ["covid19", "$a_file$ with {math}.png"]
@@ -167,7 +167,7 @@ def test_finding_shows_votes_probabilities_and_that_it_is_no_diagnosis(texts, ra
         assert np.unique(bars).tolist() == sorted({round(750 * share) for share in shares})
 
 
-def test_failures_are_drawn_and_say_what_failed(texts, radiograph):
+def test_figure_of_a_failed_prediction_states_the_failure(texts, radiograph):
     image, lungs = radiograph
     assert encode(image, np.zeros_like(lungs), None, votes=[0] * 5).shape[1] == 8 * palette.DOTS_PER_INCH
     assert {"no lungs found", "No patch was voted on."} <= set(texts)
@@ -176,7 +176,7 @@ def test_failures_are_drawn_and_say_what_failed(texts, radiograph):
     assert "no lungs found" not in texts and "radiograph" in texts
 
 
-def test_finding_holds_its_pictures_dot_by_dot_and_the_scale_beside_them():
+def test_figure_has_exact_image_pixels_and_a_color_scale():
     """At 150 dots an inch: images of 480 dots, 45 from the left and 15 apart, the colours of a map 13 wide."""
     image, lungs = np.full((700, 700), 77, np.uint8), np.zeros((700, 700), bool)
     lungs[:350] = True
@@ -194,7 +194,7 @@ def test_finding_holds_its_pictures_dot_by_dot_and_the_scale_beside_them():
     assert (sheet[top : top + 480, [44, 525, 539, 1020, 1034, 1515, 1529]] == 255).all()
 
 
-def test_finding_and_overlay_have_the_proportions_of_the_file():
+def test_figure_and_overlay_have_the_proportions_of_the_file():
     """A square of a file twice as wide as high, whose left half was cut off."""
     frame = Frame(150, 300, Crop(left=150))
     image, lungs = np.full((64, 64), 77, np.uint8), np.zeros((64, 64), bool)
@@ -212,7 +212,7 @@ def test_finding_and_overlay_have_the_proportions_of_the_file():
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 5), (3, 2), (7, 3), (12, 4), (11, 11)])
-def test_sheet_holds_every_panel_in_its_place(tmp_path, count, columns):
+def test_sheet_has_every_panel_at_its_position(tmp_path, count, columns):
     panels = [
         (np.full((64, 64, 3), (20 * k, 90, 255 - 20 * k), np.uint8), f"case {k}", plotting.RIGHT) for k in range(count)
     ]
@@ -247,7 +247,7 @@ def test_sheet_keeps_proportions_and_explains_its_colors(tmp_path):
     assert (sheet[-2 * line :] == hottest).all(-1).any()
 
 
-def test_sheet_captions_stay_inside_their_tiles_in_their_colour(monkeypatch):
+def test_sheet_captions_fit_their_tiles_and_have_their_color(monkeypatch):
     captions = [
         "tuberculosis → tuberculosis",
         "39EE8E69-5801-48DE-B6E3-BE7D1BCF3092.jpg",
@@ -261,7 +261,7 @@ def test_sheet_captions_stay_inside_their_tiles_in_their_colour(monkeypatch):
     assert (texts[0].get_color(), texts[-1].get_color(), foot.get_text()) == ("red", "g", radiographs.FOOT)
 
 
-def test_right_and_wrong_differ_in_lightness_on_white_enough_to_read():
+def test_colors_of_right_and_wrong_have_enough_contrast_on_white():
     def luminance(colour: str) -> float:
         values = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255
         linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
@@ -271,7 +271,7 @@ def test_right_and_wrong_differ_in_lightness_on_white_enough_to_read():
     assert all(1.05 / (luminance(colour) + 0.05) >= 4.5 for colour in (plotting.RIGHT, plotting.WRONG, palette.FAINT))
 
 
-def test_an_interrupted_picture_leaves_the_old_one_and_nothing_else(tmp_path, monkeypatch):
+def test_interrupted_figure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "confusion.png"
     plotting.draw_confusion(np.eye(2, dtype=int), ["normal", "viral"], path)
     before = path.read_bytes()

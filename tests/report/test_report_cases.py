@@ -13,7 +13,7 @@ from cxrjax.report import cases
 from tests.helpers.report_page import HOSTILE, ROWS, row
 
 
-def test_worst_first():
+def test_sort_worst_first_by_status_error_and_confidence():
     order = [each["path"] for each in cases.sort_worst_first(ROWS)]
     assert order == [HOSTILE, "wrong-unsure.png", "none.png", "right-unsure.png", "right-sure.png"]
     masks = [{"path": p, "status": s, "dice_lungs": d} for p, s, d in
@@ -22,7 +22,7 @@ def test_worst_first():
 
 
 class Stub:
-    """An examiner that finds the left half of every radiograph to be lungs, and viral pneumonia at its middle."""
+    """A predictor with lungs in the left half of every image and saliency in its middle row."""
 
     config = default_config()
 
@@ -39,7 +39,7 @@ class Stub:
             yield pipeline.Prediction(**blank | {"lung_mask": lungs, "saliency": heat})
 
 
-def hold(count, side):
+def make_batch(count, side):
     rng = np.random.default_rng(0)
     paths = [f"{k}.png" for k in range(count)]
     blank = {name: [""] * count for name in batch.RadiographBatch._fields}
@@ -58,52 +58,54 @@ class Stored(batch.RadiographBatch):
         return Frame(60, 40, Crop(10, 0, 0, 0))
 
 
-def render_stored(predictor, held, rows, **options):
-    return cases.render_cases(predictor, Stored(*held), rows, **options)
+def render_stored(predictor, stored_batch, rows, **options):
+    return cases.render_cases(predictor, Stored(*stored_batch), rows, **options)
 
 
-def test_pictures_end_where_the_room_does():
-    held, rows = hold(6, 64), [row(f"{k}.png", "normal", "viral", 0.5) for k in (5, 3, 1)]
-    every = render_stored(Stub(), held, rows, side=64, megabytes=1)
+def test_case_images_end_at_the_size_limit():
+    stored_batch, rows = make_batch(6, 64), [row(f"{k}.png", "normal", "viral", 0.5) for k in (5, 3, 1)]
+    every = render_stored(Stub(), stored_batch, rows, side=64, megabytes=1)
     sizes = [case.images.num_bytes for case in every]
     assert [case.row["path"] for case in every] == ["5.png", "3.png", "1.png"] and min(sizes) > 1000
-    some = render_stored(Stub(), held, rows, side=64, megabytes=(sum(sizes[:2]) + 1) / 1e6)
+    some = render_stored(Stub(), stored_batch, rows, side=64, megabytes=(sum(sizes[:2]) + 1) / 1e6)
     assert [case.images == other.images for case, other in zip(some, every, strict=True)] == [True, True, False]
     assert {case.images.aspect for case in every} == {50 / 40}
-    shown_first = render_stored(Stub(), held, rows[:2], examples=[rows[2]], side=64, megabytes=0)
+    shown_first = render_stored(Stub(), stored_batch, rows[:2], examples=[rows[2]], side=64, megabytes=0)
     assert [(case.row["path"], case.number, case.example) for case in shown_first] == [
         ("5.png", 1, None), ("3.png", 2, None), ("1.png", 3, 0)]  # fmt: skip
     assert [case.images is None for case in shown_first] == [True, True, False]
     assert some[2].images is None and some[2].row["path"] == "1.png"
     with pytest.raises(ValueError, match="7.png: was evaluated, but is not in this data set"):
-        render_stored(Stub(), held, [row("7.png", "normal", "viral", 0.5)], side=64, megabytes=1)
+        render_stored(Stub(), stored_batch, [row("7.png", "normal", "viral", 0.5)], side=64, megabytes=1)
 
 
-def test_of_two_sources_with_equal_paths_each_row_has_its_own_picture():
-    held = batch.with_columns(hold(3, 64), paths=["a.png", "1.png", "1.png"], sources=["here", "here", "there"])
+def test_equal_paths_of_two_sources_have_their_own_images():
+    stored_batch = batch.with_columns(
+        make_batch(3, 64), paths=["a.png", "1.png", "1.png"], sources=["here", "here", "there"]
+    )
     two = [row("1.png", "normal", "viral", 0.5) | {"source": source} for source in ("there", "here")]
-    there, here = (case.images.radiograph for case in render_stored(Stub(), held, two, side=64, megabytes=1))
-    alone = batch.with_columns(hold(3, 64), paths=["a.png", "here.png", "there.png"])
+    there, here = (case.images.radiograph for case in render_stored(Stub(), stored_batch, two, side=64, megabytes=1))
+    alone = batch.with_columns(make_batch(3, 64), paths=["a.png", "here.png", "there.png"])
     rows = [row(f"{source}.png", "normal", "viral", 0.5) for source in ("there", "here")]
     assert [there, here] == [
         case.images.radiograph for case in render_stored(Stub(), alone, rows, side=64, megabytes=1)
     ]
     with pytest.raises(ValueError, match="1.png: was evaluated, but is not in this data set"):
-        render_stored(Stub(), held, [two[0] | {"source": "elsewhere"}], side=64, megabytes=1)
+        render_stored(Stub(), stored_batch, [two[0] | {"source": "elsewhere"}], side=64, megabytes=1)
 
 
-def test_a_finding_has_its_map_whether_or_not_there_are_lungs():
+def test_case_has_its_map_with_and_without_lungs():
     class Blind(Stub):
         def predict(self, images):
             for diagnosis in super().predict(images):
                 yield diagnosis._replace(lung_mask=np.zeros_like(diagnosis.lung_mask))
 
     rows = [row("0.png", "normal", "viral", 0.5), row("1.png", "normal", "", float("nan"))]
-    pictures = [case.images for case in render_stored(Blind(), hold(2, 64), rows, side=64, megabytes=1)]
+    pictures = [case.images for case in render_stored(Blind(), make_batch(2, 64), rows, side=64, megabytes=1)]
     assert pictures[0].saliency and pictures[0].lungs == "" and pictures[1].saliency == ""
 
 
-def test_an_outline_runs_where_the_mask_ends():
+def test_svg_path_follows_the_border_of_the_mask():
     mask = np.zeros((50, 50), bool)
     mask[10:20, 5:40] = True
     numbers = np.array(re.findall(r"([\d.]+),([\d.]+)", cases.svg_path(mask)), float)

@@ -1,4 +1,4 @@
-"""Model card and checklists of a report: the method, and what only authors know."""
+"""Model card and checklists of a report: the method, and the items left to authors."""
 
 import html
 import re
@@ -9,7 +9,7 @@ from cxrjax.report import description, render
 from tests.helpers.report_page import AUDIT, PICTURE, answers, estimate, page, scores_of, shown
 
 
-def test_the_checklists_have_every_item_and_leave_open_what_only_authors_know(found):
+def test_checklists_have_every_item_and_leave_some_to_authors(found):
     written = render.render("checklist.md", found, shown()).decode()
     claim, tripod = written.split("## TRIPOD+AI")
     lines = re.findall(r"^\| (\w+) \| [^|]+ \| ([^|]+) \|$", claim, re.M)
@@ -21,14 +21,14 @@ def test_the_checklists_have_every_item_and_leave_open_what_only_authors_know(fo
     assert len(numbers) == 52 and {re.match(r"\d+", number)[0] for number in numbers} == set(map(str, range(1, 28)))
 
 
-def test_limitations_are_what_the_data_cannot_support(found):
+def test_limitations_are_the_claims_that_the_data_cannot_support(found):
     found = found._replace(audit=AUDIT)
     assert answers(found)["26"] == answers(found, "CLAIM")["40"] == "These data cannot support: that any is seen."
     card = render.render("model_card.md", found, shown()).decode()
     assert "These data cannot support:\n\n- that any is seen" in card
 
 
-def test_controls_that_were_not_done_are_not_claimed_and_twins_are_told_apart(found):
+def test_only_finished_controls_are_listed_with_their_model(found):
     twins = [AUDIT["experiments"][0] | {"name": n, "title": "background alone", "model": by}
              for n, by in (("background", "small network"), ("background_network", "network"))]  # fmt: skip
     answer = answers(found._replace(audit=AUDIT | {"experiments": AUDIT["experiments"] + twins}), "CLAIM")["30"]
@@ -37,7 +37,7 @@ def test_controls_that_were_not_done_are_not_claimed_and_twins_are_told_apart(fo
 
 
 @pytest.mark.parametrize(
-    "changed, said, unsaid",
+    "changed, present, absent",
     [
         ({"segmenter.workdir": "runs/lungs"},
          ["100 patches of 224 pixels with their centers in the lungs, everything but the lungs blackened",
@@ -65,19 +65,19 @@ def test_controls_that_were_not_done_are_not_claimed_and_twins_are_told_apart(fo
          ["100 patches", "there is one prediction"]),
     ],
 )  # fmt: skip
-def test_the_method_is_that_of_the_settings(found, changed, said, unsaid):
+def test_method_text_follows_the_settings(found, changed, present, absent):
     found.config.update_from_flattened_dict(changed)
     card, checklist = (
         html.unescape(render.render(name, found, shown()).decode()) for name in ("model_card.md", "checklist.md")
     )
-    for text in said:
+    for text in present:
         assert text in card and text in checklist
-    for text in unsaid:
+    for text in absent:
         assert text not in card and text not in checklist
     assert description.describe_method(found.config).classifier_input in html.unescape(page(found))
 
 
-def test_without_a_segmenter_no_lungs_are_missed(found):
+def test_report_without_a_segmenter_does_not_mention_lungs(found):
     found.config.update_from_flattened_dict({"patches.mode": "global", "patches.mask_lungs": False})
     text = page(found, PICTURE._replace(lungs=""))
     assert "No lungs" not in text and "patches" not in re.search(r"<dialog.*</dialog>", text, re.S)[0]
@@ -86,7 +86,7 @@ def test_without_a_segmenter_no_lungs_are_missed(found):
     assert "No lungs found" in page(found, PICTURE._replace(lungs=""))
 
 
-def test_the_checklist_tells_what_was_computed(found):
+def test_checklist_lists_the_computed_metrics(found):
     plain = answers(found)
     assert "average precision" in plain["12e"] and "Brier" not in plain["12e"] and "chosen" not in plain["15"]
     assert "to be filled in" in plain["12d"] and "to be filled in" in plain["23b"] and "sex" in plain["23a"]

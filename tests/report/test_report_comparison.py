@@ -67,7 +67,7 @@ def write_page(folder, first="ne<b>w", second="old"):
     return comparison.write(folder / first, folder / second, "test").read_text()
 
 
-def test_verdict_first_with_the_interval_of_the_difference(pair):
+def test_comparison_sentence_has_the_interval_of_the_difference(pair):
     result = json.loads(compare_runs.comparison_path(pair / "ne<b>w", pair / "old", "test").read_text())
     text = write_page(pair)
     assert Page(text) and "ne<b>w" not in text
@@ -96,7 +96,7 @@ def test_agreement_counts_every_radiograph_once(pair):
     ]
 
 
-def test_shortcuts_and_other_data_stand_side_by_side(pair):
+def test_comparison_has_shortcuts_and_other_data_of_both_runs(pair):
     text = write_page(pair)
     assert "No other data set was evaluated with both runs" in text and "Not audited." in text
     assert re.search(r"cxrjax audit --workdir=\S*old --split=test", text)
@@ -131,7 +131,7 @@ def test_shortcuts_and_other_data_stand_side_by_side(pair):
     assert cells["clinics-test, AUROC within"][0] == cells["clinics-test, AUROC within"][1] != "–"
 
 
-def test_runs_of_masks_have_neither_audit_nor_shortcut(tmp_path):
+def test_comparison_of_segmenters_has_no_audit_or_shortcut(tmp_path):
     config = default_config()
     config.task = "segment"
     for name, overlaps in (("new", (0.9, 0.95, 0.92)), ("old", (0.8, 0.85, 0.81))):
@@ -152,7 +152,7 @@ def test_runs_of_masks_have_neither_audit_nor_shortcut(tmp_path):
 
 
 @pytest.mark.slow
-def test_axe_finds_no_fault(pair, tmp_path):
+def test_axe_finds_no_accessibility_fault(pair, tmp_path):
     text = write_page(pair)
     assert [axe.find_faults(text, tmp_path, theme, width) for theme, width in (("light", 1280), ("dark", 600))] == [
         "[]", "[]"]  # fmt: skip

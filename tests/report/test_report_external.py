@@ -50,7 +50,7 @@ def test_page_has_the_numbers_of_each_collection(found, assessed):
 
 
 @pytest.mark.slow
-def test_axe_finds_no_fault(found, assessed, tmp_path):
+def test_axe_finds_no_accessibility_fault(found, assessed, tmp_path):
     text = page(show(found, assessed))
     assert [axe.find_faults(text, tmp_path, theme, width) for theme, width in (("light", 1280), ("dark", 600))] == [
         "[]", "[]"]  # fmt: skip
@@ -61,7 +61,7 @@ def test_forecast_stands_below_the_sentence(found, assessed):
     assert '<p class="lead">The audit forecast a fall.</p>' in text and "was not audited" not in text
 
 
-def test_bars_are_the_numbers_of_the_sentence(found, assessed):
+def test_bars_have_the_numbers_of_the_sentence(found, assessed):
     bars = external_view.summarize(show(found, assessed)).bars
     assert [(bar.name, bar.kind) for bar in bars] == [
         ("at ea<b>st", "shortcut"),

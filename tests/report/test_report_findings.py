@@ -1,4 +1,4 @@
-"""The page of a run of several findings: every finding once at the top, the rest folded; words for the truth."""
+"""The report of a run of several findings: its tables, worst cases and checklists."""
 
 import re
 
@@ -35,7 +35,7 @@ def test_the_model_card_lists_every_finding(found_findings, rows):
     assert "by finding" in checklist and "confusion" not in checklist
 
 
-def test_worst_is_the_largest_error_over_known_findings(rows):
+def test_worst_case_has_the_largest_error_of_known_findings(rows):
     worst = cases.sort_worst_first(rows)[0]
     known = [(row, name) for row in rows for name in FINDINGS if row[f"target_{name}"] >= 0]
     errors = {(row["path"], name): abs(row[f"target_{name}"] - row[f"probability_{name}"]) for row, name in known}
@@ -45,7 +45,7 @@ def test_worst_is_the_largest_error_over_known_findings(rows):
     assert right.errors == [] and not right.is_wrong
 
 
-def test_an_uncertain_finding_is_no_error(rows):
+def test_uncertain_finding_is_not_an_error(rows):
     row = next(row for row in rows if row["target_Edema"] == -1 and "Edema" in row["prediction"])
     assert "Edema" not in cases.CaseView(row, None, 1).errors
     assert [render.format_truth(x) for x in (1.0, 0.0, -1.0, float("nan"), 0.67)] == [

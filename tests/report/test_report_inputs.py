@@ -28,7 +28,7 @@ from tests.helpers.report_page import (
 )
 
 
-def test_what_is_of_other_data_is_said_to_be(found):
+def test_evaluation_of_another_data_set_is_labeled(found):
     other = found._replace(name="elsewhere-test", directory="data/there", evaluation_data=THERE)
     text = page(other)
     assert "another data set, <bdi>elsewhere</bdi>" in text and "cxrjax audit" not in text
@@ -47,7 +47,7 @@ def test_what_is_of_other_data_is_said_to_be(found):
     assert "no longer exists" in gone and table(gone, "Scores of the network")[1][3] == "–"
 
 
-def test_the_page_has_the_data_card_and_the_audits_settings(found):
+def test_page_has_the_data_card_and_the_settings_of_the_audit(found):
     text = page(found)
     assert "data_prep describe" in text and "Settings of the audit" not in text
     text = page(found._replace(evaluation_data=HERE._replace(card=CARD), audit=AUDIT))
@@ -59,7 +59,7 @@ def test_the_page_has_the_data_card_and_the_audits_settings(found):
     assert "Seed 41" in text and "jax 0.10.9" in text and Page(text)
 
 
-def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monkeypatch):
+def test_inputs_are_read_from_the_run_and_a_damaged_file_is_named(tmp_path, monkeypatch):
     config = default_config()
     config.task, config.classifier.classes, config.training.metric = "classify", CLASSES, "macro_f1"
     (tmp_path / "config.json").write_text(config.to_json())
@@ -98,24 +98,24 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
 
 
 @pytest.mark.parametrize(
-    ("without", "said", "unsaid"),
+    ("without", "present", "absent"),
     [
         (0, "has a patient id; a patient in two splits is an error", "not known"),
         (9, "9 of 146 radiographs of <bdi>clinic</bdi> have no patient id: those of one patient", "Every radiograph"),
         (146, "patients of <bdi>clinic</bdi> are not known: radiographs of one patient may", "is an error"),
     ],
 )
-def test_what_is_said_of_patients_and_splits_is_true(found, without, said, unsaid):
-    held = HERE._replace(without_patient=without)
-    text = page(found._replace(training_data=held, evaluation_data=held))
-    assert said in text and unsaid not in text
+def test_sentences_on_patients_and_splits_are_true(found, without, present, absent):
+    data_set = HERE._replace(without_patient=without)
+    text = page(found._replace(training_data=data_set, evaluation_data=data_set))
+    assert present in text and absent not in text
     unknown = found._replace(scores=found.scores | {"without_patient": 40})
     assert "40 radiographs, patients not known, the test split" in page(unknown)
     assert "40 radiographs of 37 patients, the test split" in page(found)
 
 
-def test_only_what_is_of_the_same_data_is_joined(tmp_path, monkeypatch):
-    """Two data sets in one folder: the second's scores stand beside no audit of the first, by whatever path."""
+def test_only_results_of_the_same_data_set_are_joined(tmp_path, monkeypatch):
+    """Two data sets in one folder: scores of the second are not shown with the audit of the first, by any path."""
     for name in ("clinic", "elsewhere"):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / "dataset_info.json").touch()

@@ -1,4 +1,4 @@
-"""Page of a report: complete, accessible, and safe whatever a file is called."""
+"""Page of a report: self-contained, accessible, and safe for any file name."""
 
 import re
 
@@ -7,7 +7,7 @@ from tests.helpers import axe
 from tests.helpers.report_page import AUDIT, HOSTILE, THERE, Page, page, shown
 
 
-def test_the_page_is_whole_and_asks_nothing_of_the_network(found):
+def test_page_is_self_contained_and_loads_no_resources(found):
     text = page(found._replace(audit=AUDIT))
     parsed = Page(text)
     assert not any(tag in ("link", "iframe", "object", "embed", "base") for tag, _ in parsed.elements)
@@ -21,7 +21,7 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(found):
     assert f"script-src '{render.csp_hash(script)}'" in policy
 
 
-def test_headings_ids_tables_and_pictures_can_be_read_aloud(found):
+def test_headings_ids_tables_and_images_are_accessible(found):
     parsed = Page(page(found._replace(audit=AUDIT)))
     levels = [int(tag[1]) for tag, _ in parsed.elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
@@ -39,7 +39,7 @@ def test_headings_ids_tables_and_pictures_can_be_read_aloud(found):
     assert parsed.all("html")[0]["lang"] == "en"
 
 
-def test_a_hostile_name_is_text_and_nothing_else(found):
+def test_hostile_names_are_escaped(found):
     text = page(found)
     assert "<script>alert" not in text and "co<b>vid" not in text
     read = "".join(Page(text).texts)
@@ -51,7 +51,7 @@ def test_a_hostile_name_is_text_and_nothing_else(found):
         assert cells <= {3, 4, 5, 7}  # no name added a column
 
 
-def test_the_nav_leads_to_sections_and_cases_open_by_links_that_no_section_has(found):
+def test_nav_links_to_sections_and_case_links_have_their_own_prefix(found):
     text = page(found)
     parsed, script = Page(text), re.search(r"<script>(.*?)</script>", text, re.S)[1]
     (prefix,) = re.findall(r"closest\(\"a\[href\^='#([^']+)'\], a\.close\"\)", script)
@@ -61,12 +61,12 @@ def test_the_nav_leads_to_sections_and_cases_open_by_links_that_no_section_has(f
     assert parsed.all("dialog") and all(a["id"].startswith(prefix) for a in parsed.all("dialog"))
 
 
-def test_every_colour_of_the_style_is_used(found):
+def test_every_color_variable_of_the_style_is_used(found):
     style = re.search(r"<style>(.*?)</style>", page(found), re.S)[1]
     assert set(re.findall(r"(--[\w-]+):", style)) <= set(re.findall(r"var\((--[\w-]+)\)", style))
 
 
-def test_axe_finds_no_fault(found, tmp_path):
+def test_axe_finds_no_accessibility_fault(found, tmp_path):
     """Light and dark, wide and narrow."""
     text = page(found._replace(audit=AUDIT))
     for theme, width in (("light", 1280), ("dark", 1280), ("light", 600)):

@@ -10,7 +10,7 @@ from tests.helpers.report_page import AUDIT, HOSTILE, PICTURE, ROWS, Page, estim
 
 
 @pytest.mark.parametrize("audit", [None, AUDIT])
-def test_the_numbers_are_those_of_the_run(found, audit):
+def test_page_has_the_scores_of_the_run(found, audit):
     found = found._replace(audit=audit)
     text = page(found)
     head = table(text, "Scores of the network")
@@ -34,7 +34,7 @@ def test_the_numbers_are_those_of_the_run(found, audit):
         assert answered[2][1] == "Not tried"
 
 
-def test_the_audit_stands_before_every_score_and_what_is_missing_says_what_makes_it(found):
+def test_audit_precedes_scores_and_missing_parts_have_their_command(found):
     stale = page(found._replace(audit=AUDIT))  # the scores of `found` have no AUROC
     assert stale.index("<h1>On 5 radiographs the network reaches 0.81") < stale.index("The audit is of other")
     assert stale.count("The audit is of other predictions") == 2
@@ -57,7 +57,7 @@ def test_the_audit_stands_before_every_score_and_what_is_missing_says_what_makes
     assert "fit_ood" not in page(judged) and "0 of 5 radiographs are unlike those of training" in page(judged)
 
 
-def test_what_the_sources_of_training_allow_is_listed_with_or_without_an_audit(found):
+def test_identifiability_is_listed_with_and_without_an_audit(found):
     for audited in (found, found._replace(audit=AUDIT)):
         assert "Covid19 comes from c alone &amp; cannot be told from it." in page(audited)
     assert "By the sources and labels" not in page(found._replace(identifiability=[]))
@@ -76,7 +76,7 @@ def test_checks_of_maps_are_in_words(found):
                         ["lie in the lungs more than chance would have it", "inconclusive"]]  # fmt: skip
 
 
-def test_what_cannot_be_told_is_said_to_be_so(found):
+def test_unavailable_results_are_reported(found):
     reached = {
         "threshold": 0.5,
         "sensitivity": estimate(0.8, 0.7, 0.9),
@@ -92,7 +92,7 @@ def test_what_cannot_be_told_is_said_to_be_so(found):
     ]
 
 
-def test_a_run_of_masks_has_a_report_too(found):
+def test_segmenter_run_has_a_report(found):
     structure = {"dice": estimate(0.9432, 0.93, 0.95), "jaccard": estimate(0.9, 0.8, 0.95), "support": 40}
     every = {"n": 2, "failed": 1, "structures": {"lungs": structure}}
     masks = {"path": HOSTILE, "source": "here", "status": "ok", "reason": "", "dice_lungs": 0.9, "jaccard_lungs": 0.8,
@@ -110,7 +110,7 @@ def test_a_run_of_masks_has_a_report_too(found):
     assert "Dice of the lungs 0.943" in render.render("checklist.md", found, []).decode()
 
 
-def test_without_an_audit_the_first_sentence_is_what_the_source_alone_reaches(found):
+def test_first_sentence_without_audit_has_the_source_baseline(found):
     auroc = {"auroc": estimate(0.9, 0.85, 0.95), "f1": estimate(0.8, 0.7, 0.9)}
     for reached, sentence in (
         (
