@@ -1,4 +1,4 @@
-"""Files of weights come back number for number, and a file that would run code is refused before it does."""
+"""Files of weights are read exactly, and files that would run code are refused."""
 
 import builtins
 import io
@@ -35,7 +35,7 @@ def draw(*shape: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("form", ["save", "save_older"])
-def test_numbers_come_back_in_every_type(tmp_path, saver, form):
+def test_tensors_of_every_type_are_read(tmp_path, saver, form):
     arrays = {k: (10 * draw(3, 4)).astype(k) for k in KIND} | {"scalar": np.int64(7), "empty": np.zeros((0, 3), "f4")}
     state = OrderedDict((name, saver.tensor(array)) for name, array in arrays.items())
     found = read_weights(write(tmp_path, getattr(saver, form)(state)))
@@ -53,7 +53,7 @@ def test_bfloat16_is_the_upper_half_of_a_float32(tmp_path, saver):
 
 
 @pytest.mark.parametrize("form", ["save", "save_older"])
-def test_tensors_are_views_of_shared_numbers(tmp_path, saver, form):
+def test_tensors_that_share_a_storage_are_read(tmp_path, saver, form):
     storage = saver.storage(np.arange(24, dtype=np.float32))
     base = np.arange(24, dtype=np.float32).reshape(4, 6)
     state = {
@@ -68,7 +68,7 @@ def test_tensors_are_views_of_shared_numbers(tmp_path, saver, form):
     assert np.shares_memory(found["turned"], found["part"])
 
 
-def test_a_big_endian_file_says_so(tmp_path, saver):
+def test_big_endian_file_is_read(tmp_path, saver):
     values = np.array([1.0, 2.0], np.float32)
     state = {"w": saver.view(saver.storage(values.astype(">f4"), "Float"), 0, (2,), (1,))}
     np.testing.assert_array_equal(read_weights(write(tmp_path, saver.save(state, b"big")))["w"], values)
@@ -76,8 +76,8 @@ def test_a_big_endian_file_says_so(tmp_path, saver):
 
 @pytest.mark.parametrize("form", ["save", "save_older"])
 @pytest.mark.parametrize("key", torch_pth.STATE_KEYS)
-def test_a_checkpoint_gives_its_weights_alone(tmp_path, saver, form, key):
-    """As Oh et al. save: the optimiser's moments, the epoch and scores as NumPy's scalars lie beside the weights."""
+def test_only_weights_of_a_checkpoint_are_read(tmp_path, saver, form, key):
+    """As Oh et al. save it, with optimizer moments, the epoch and scores as NumPy scalars beside the weights."""
     weight, moment = draw(2, 3), draw(5)
     saved = saver.tensor(moment)
     content = {
@@ -90,17 +90,17 @@ def test_a_checkpoint_gives_its_weights_alone(tmp_path, saver, form, key):
     np.testing.assert_array_equal(found["w"], weight)
 
 
-def test_names_are_freed_of_what_wraps_a_network(tmp_path, saver):
+def test_common_prefixes_of_names_are_stripped(tmp_path, saver):
     names = ["module.model.fc.weight", "module.model.fc.bias"]
     found = read_weights(write(tmp_path, saver.save({name: saver.tensor(draw(2)) for name in names})))
     assert list(found) == ["fc.weight", "fc.bias"]
     assert list(formats.strip_prefixes({"module.a": 1, "b": 2})) == [
         "module.a",
         "b",
-    ]  # not before all: it belongs to the name
+    ]  # not a prefix of all names: part of the name
 
 
-def test_newer_protocols_are_read(tmp_path, saver):
+def test_newer_pickle_protocols_are_read(tmp_path, saver):
     content = saver.save({"w": saver.tensor(draw(2))}, protocol=5)
     np.testing.assert_array_equal(read_weights(write(tmp_path, content))["w"], draw(2))
 
@@ -117,7 +117,7 @@ HOSTILE = {
 @pytest.mark.parametrize("form", ["save", "save_older"])
 @pytest.mark.parametrize("protocol", [2, 4])
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_file_is_refused_and_nothing_runs(tmp_path, saver, form, protocol, kind):
+def test_hostile_pickle_is_refused_without_running(tmp_path, saver, form, protocol, kind):
     marker = tmp_path / "ran"
     content = {"w": saver.tensor(draw(2)), "x": HOSTILE[kind](saver, marker)}
     if form == "save":
@@ -132,8 +132,8 @@ def test_a_hostile_file_is_refused_and_nothing_runs(tmp_path, saver, form, proto
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_the_hostile_files_are_hostile(tmp_path, saver, kind):
-    """Python's own unpickler runs them; else the test above would show nothing."""
+def test_hostile_pickles_run_in_pythons_unpickler(tmp_path, saver, kind):
+    """Python's own unpickler runs them; otherwise, the test above would prove nothing."""
     marker = tmp_path / "ran"
     pickle.loads(pickle.dumps(HOSTILE[kind](saver, marker), 2))
     assert marker.exists()
@@ -150,7 +150,7 @@ def test_the_hostile_files_are_hostile(tmp_path, saver, kind):
         ("FloatStorage", (3,)),
     ],
 )
-def test_a_listed_name_with_other_arguments_is_refused(tmp_path, saver, function, arguments):
+def test_allowed_function_with_invalid_arguments_is_refused(tmp_path, saver, function, arguments):
     names = vars(saver.utils) | {"OrderedDict": OrderedDict, "FloatStorage": saver.types["Float"]}
     path = write(tmp_path, saver.save({"w": Call(names[function], arguments)}))
     with pytest.raises(WeightFormatError, match=f"{function} with arguments that do not fit"):
@@ -176,7 +176,7 @@ def test_a_listed_name_with_other_arguments_is_refused(tmp_path, saver, function
         (b"X\xff\xff\xff\x7fabc", "."),  # a string said to be of two gigabytes
     ],
 )
-def test_a_pickle_made_by_hand_is_refused(tmp_path, raw, reason):
+def test_malformed_pickle_is_refused(tmp_path, raw, reason):
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02" + raw)
@@ -193,7 +193,7 @@ def test_a_tensor_beyond_its_storage_is_refused(tmp_path, saver, shape, strides,
         read_weights(write(tmp_path, saver.save(state)))
 
 
-def test_a_storage_that_is_declared_larger_than_it_is_is_refused(tmp_path, saver):
+def test_storage_declared_larger_than_its_data_is_refused(tmp_path, saver):
     storage = saver.storage(np.zeros(6, np.float32))
     storage.reference = (*storage.reference[:4], 2**40)
     state = {"w": saver.view(storage, 0, (2**40,), (1,))}
@@ -201,7 +201,7 @@ def test_a_storage_that_is_declared_larger_than_it_is_is_refused(tmp_path, saver
         read_weights(write(tmp_path, saver.save(state)))
 
 
-def test_a_bomb_of_zeros_is_refused(tmp_path):
+def test_compressed_pickle_is_refused(tmp_path):
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", b"\0" * 10**6)
@@ -227,7 +227,7 @@ def test_a_truncated_file_is_refused(tmp_path, saver, form, share):
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_safetensors_with_what_they_say_of_themselves(tmp_path):
+def test_safetensors_are_read_with_metadata(tmp_path):
     state = {"module.a": draw(2, 3), "module.b": np.arange(3)}
     path = write(tmp_path, safetensors.numpy.save(state, {"architecture": "resnet6"}), "weights.bin")
     found = read_weights(path)
@@ -238,7 +238,7 @@ def test_safetensors_with_what_they_say_of_themselves(tmp_path):
 
 
 @pytest.mark.parametrize("length", [0x80, 0x50])  # the header's length begins as a pickle does, and as an archive
-def test_safetensors_are_not_taken_for_a_pickle(tmp_path, length):
+def test_safetensors_are_not_mistaken_for_a_pickle(tmp_path, length):
     content = safetensors.numpy.save({"a": draw(2)}, {"note": ""})
     header = int.from_bytes(content[:8], "little")
     padded = content[8 : 8 + header].rstrip().ljust(0x100 + length)
@@ -248,7 +248,7 @@ def test_safetensors_are_not_taken_for_a_pickle(tmp_path, length):
 
 
 def save_keras(path: Path, layers: dict[str, dict[str, np.ndarray]], inside: str = "/") -> None:
-    """As Keras 2 saves: the names in order as attributes, each weight at LAYER/LAYER/WEIGHT:0."""
+    """Write a file as Keras 2 does: names in order as attributes, each weight at LAYER/LAYER/WEIGHT:0."""
     with h5py.File(path, "w") as file:
         group = file.require_group(inside)
         group.attrs["layer_names"] = [name.encode() for name in layers]
@@ -260,7 +260,7 @@ def save_keras(path: Path, layers: dict[str, dict[str, np.ndarray]], inside: str
 
 
 @pytest.mark.parametrize("inside", ["/", "model_weights"])
-def test_keras_weights_by_layer_in_the_order_of_the_network(tmp_path, inside):
+def test_keras_weights_are_in_the_order_of_layers(tmp_path, inside):
     layers = {"conv2d_9": {"kernel": draw(3, 3, 1, 2), "bias": draw(2)}, "dropout": {}, "conv2d_10": {"bias": draw(4)}}
     save_keras(tmp_path / "w.h5", layers, inside)
     found = read_weights(tmp_path / "w.h5")
@@ -294,7 +294,7 @@ def test_a_keras_file_that_points_to_another_file_is_refused(tmp_path):
         (None, "no such file"),
     ],
 )
-def test_any_other_file_is_one_sentence_with_its_name(tmp_path, content, reason):
+def test_file_of_unknown_format_is_refused_by_name(tmp_path, content, reason):
     path = tmp_path / "weights" if content is None else write(tmp_path, content, "weights")
     with pytest.raises(WeightFormatError, match=reason) as error:
         read_weights(path)

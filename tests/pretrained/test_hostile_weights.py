@@ -1,4 +1,4 @@
-"""No file of weights hangs, fills the memory or raises anything but UnreadableWeights; each is one short line."""
+"""No file of weights hangs, fills the memory or raises anything but WeightFormatError in one short line."""
 
 import io
 import json
@@ -48,7 +48,7 @@ TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + b"K\x00(K\x04t(K\x0
 
 
 def named(count: int, length: int) -> bytes:
-    """A state dict of as many tensors with names of that length; all are views of one storage."""
+    """Return a state dict of `count` tensors with names of that length; all are views of one storage."""
     one = b"q\x00".join((TENSOR % unicode("0"), b""))
     names = [unicode(str(i).ljust(length, "\x1b")) for i in range(count)]
     return zipped(
@@ -109,21 +109,21 @@ REASONS = {
 
 
 @pytest.mark.parametrize("kind", REASONS)
-def test_the_reason_is_the_true_one(tmp_path, kind):
+def test_error_has_the_true_reason(tmp_path, kind):
     content, reason = REASONS[kind]
     (tmp_path / "w").write_bytes(content)
     with pytest.raises(WeightFormatError, match=reason):
         read_weights(tmp_path / "w")
 
 
-def test_a_file_of_keras_3_is_called_so(tmp_path):
+def test_keras_3_file_is_named_in_the_error(tmp_path):
     with zipfile.ZipFile(tmp_path / "w", "w") as archive:
         archive.writestr("model.weights.h5", b"")
     with pytest.raises(WeightFormatError, match="a .keras file of Keras 3"):
         read_weights(tmp_path / "w")
 
 
-def test_weights_are_found_beside_a_score_that_is_a_tensor(tmp_path):
+def test_state_dict_is_found_beside_a_tensor_score(tmp_path):
     """As torchvision's training script saves them, with `best_acc1` beside `state_dict`."""
     score = unicode("best_acc1") + TENSOR % unicode("0")
     weights = unicode("state_dict") + b"}" + unicode("fc.bias") + TENSOR % unicode("1") + b"s"
@@ -134,33 +134,33 @@ def test_weights_are_found_beside_a_score_that_is_a_tensor(tmp_path):
     np.testing.assert_array_equal(found["fc.bias"], [0, 1, 2, 3])
 
 
-def test_whole_numbers_are_no_weights():
-    """A quantized network's int8 would be taken for weights of up to 127."""
+def test_integer_weights_are_refused():
+    """The int8 values of a quantized network would be read as weights of up to 127."""
     with pytest.raises(state_dict.WeightMismatchError, match="the weight fc.bias has the type int8, as in a quantized"):
         state_dict._check_types({"fc.bias": np.zeros(3, np.int8)})
     state_dict._check_types({"a": np.zeros(1, np.float16), "b": np.zeros(1, jnp.bfloat16), "c": np.zeros(1)})
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_a_hostile_file_is_one_short_line_and_soon(tmp_path, kind):
+def test_hostile_file_is_refused_quickly_in_one_line(tmp_path, kind):
     path = tmp_path / "w"
     path.write_bytes(FILES[kind])
-    begun = time.process_time()
+    start = time.process_time()
     with pytest.raises(WeightFormatError) as error:
         read_weights(path)
-    assert time.process_time() - begun < 10  # of CPU; the quadratic ones took minutes
-    said = str(error.value)
-    assert said.startswith(f"{path}: ") and len(said) < 2000 and said.isprintable()
+    assert time.process_time() - start < 10  # of CPU; the quadratic ones took minutes
+    message = str(error.value)
+    assert message.startswith(f"{path}: ") and len(message) < 2000 and message.isprintable()
 
 
-def test_a_pickle_is_bounded_in_length(tmp_path, monkeypatch):
+def test_number_of_pickle_opcodes_is_limited(tmp_path, monkeypatch):
     monkeypatch.setattr(safe_unpickle, "MAX_OPCODES", 1000)
     (tmp_path / "w").write_bytes(zipped(b"N" * 2000 + b"."))
     with pytest.raises(WeightFormatError, match="more than 1000 parts"):
         read_weights(tmp_path / "w")
 
 
-def test_what_a_file_holds_is_bounded(tmp_path, monkeypatch):
+def test_total_size_of_tensors_is_limited(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "_MAX_BYTES", 10)
     for content in (named(3, 5), safetensors({"a": tensor("F32", [4], 16)}, bytes(16))):
         (tmp_path / "w").write_bytes(content)
@@ -168,13 +168,13 @@ def test_what_a_file_holds_is_bounded(tmp_path, monkeypatch):
             read_weights(tmp_path / "w")
 
 
-def test_each_run_of_numbers_is_read_once(tmp_path):
+def test_shared_storage_is_read_once(tmp_path):
     (tmp_path / "w").write_bytes(named(1000, 8))
     found = read_weights(tmp_path / "w")
     assert len(found) == 1000 and all(np.shares_memory(found["0".ljust(8, "\x1b")], each) for each in found.values())
 
 
-def test_what_is_no_file_is_not_waited_for(tmp_path):
+def test_pipes_folders_and_devices_are_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, reason in (
         (tmp_path / "pipe", "not a regular file"),
@@ -190,7 +190,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
     [("F8_E4M3", 0x3C, 1.5), ("F8_E5M2", 0x3E, 1.5), ("F8_E8M0", 0x80, 2.0), ("F8_E4M3FNUZ", 0x44, 1.5),
      ("BF16", 0x3FC0, 1.5), ("F16", 0x3E00, 1.5), ("F64", 0x3FF8 << 48, 1.5), ("U16", 7, 7), ("BOOL", 1, True)],
 )  # fmt: skip
-def test_types_that_numpy_has_not_are_read(tmp_path, dtype, bits, value):
+def test_types_that_numpy_lacks_are_read(tmp_path, dtype, bits, value):
     """1.5 is 1.1 in binary; E8M0 is a power of two, of which 0x80 is the first."""
     size = {"F8": 1, "BO": 1, "F6": 8}.get(dtype[:2], 2)
     (tmp_path / "w").write_bytes(safetensors({"a": tensor(dtype, [1], size)}, bits.to_bytes(size, "little")))
@@ -199,7 +199,7 @@ def test_types_that_numpy_has_not_are_read(tmp_path, dtype, bits, value):
 
 
 @pytest.mark.parametrize("text", ["5", "null", '"a"', "[1]", "{}", "[" * 10_000, "a, b", "[]"])
-def test_classes_that_are_no_list_of_names_are_a_sentence(tmp_path, text):
+def test_invalid_classes_in_metadata_are_refused(tmp_path, text):
     (tmp_path / "w").write_bytes(safetensors({}, classes=text))
     assert read_metadata(tmp_path / "w") == {"classes": text}
     with pytest.raises(WeightFormatError, match="not a list of names") as error:
@@ -207,16 +207,21 @@ def test_classes_that_are_no_list_of_names_are_a_sentence(tmp_path, text):
     assert len(str(error.value)) < 500
 
 
-def test_a_list_of_differences_is_bounded(tmp_path):
+def test_list_of_mismatched_weights_is_shortened(tmp_path):
     state = {f"\x1b{i}".ljust(5000, "x"): np.zeros(1) for i in range(3000)}
     with pytest.raises(state_dict.WeightMismatchError) as error:
         state_dict._check_names_and_shapes("resnet6", {"fc.weight": (1,)}, state)
-    said = str(error.value)
-    assert "unexpected (3000)" in said and "and 2000 more" in said and said.isprintable() and len(said) < 200_000
+    message = str(error.value)
+    assert (
+        "unexpected (3000)" in message
+        and "and 2000 more" in message
+        and message.isprintable()
+        and len(message) < 200_000
+    )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
-def test_weights_that_are_no_finite_numbers_are_refused(bad):
+def test_infinite_and_nan_weights_are_refused(bad):
     with pytest.raises(state_dict.WeightMismatchError, match="the weight fc.bias contains infinite numbers or NaN"):
         state_dict._check_finite({"a": np.ones(2), "fc.bias": np.array([1.0, bad])})
 
@@ -293,29 +298,29 @@ KERAS = {
 
 
 @pytest.mark.parametrize("kind", KERAS)
-def test_a_hostile_file_of_keras_is_one_short_line(tmp_path, kind):
+def test_hostile_keras_file_is_refused_in_one_line(tmp_path, kind):
     change, reason = KERAS[kind]
     path = keras_file(tmp_path / "w.h5", change)
     with pytest.raises(WeightFormatError, match=reason) as error:
         read_weights(path)
-    said = str(error.value)
-    assert said.startswith(f"{path}: ") and len(said) < 500 and said.isprintable()
+    message = str(error.value)
+    assert message.startswith(f"{path}: ") and len(message) < 500 and message.isprintable()
 
 
-def test_filters_that_the_library_has_are_read(tmp_path):
+def test_supported_hdf5_filters_are_read(tmp_path):
     settings = {"chunks": (2,), "compression": "lzf", "shuffle": True, "fletcher32": True}
     path = keras_file(tmp_path / "w.h5", replace("l/k", data=np.arange(3, dtype=np.float32), **settings))
     np.testing.assert_array_equal(read_weights(path)["l/k"], [0, 1, 2])
 
 
-def test_a_weight_that_is_one_number_is_an_array(tmp_path):
+def test_scalar_weight_is_read_as_an_array(tmp_path):
     path = keras_file(tmp_path / "w.h5", replace("l/k", data=np.float32(3)))
     found = read_weights(path)["l/k"]
     assert found.shape == () and found == 3 and found.dtype == np.float32
 
 
-def test_what_ends_or_holds_the_process_that_reads_is_a_sentence(tmp_path, monkeypatch):
-    """As the HDF5 library may on a damaged file, where it holds the interpreter."""
+def test_crash_of_the_reading_process_is_one_sentence(tmp_path, monkeypatch):
+    """The HDF5 library may crash on a damaged file while it blocks the interpreter."""
     path = keras_file(tmp_path / "w.h5", lambda file: None)
     np.testing.assert_array_equal(read_weights(path)["l/k"], [1, 1, 1])
     with BoundedProcess(["signal.raise_signal"], Bounds(5, 2**30)) as process:

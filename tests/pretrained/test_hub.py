@@ -1,4 +1,4 @@
-"""Weights by address are fetched once, and only those whose hash is the right one are given out."""
+"""Weights by address are downloaded once, and only those with the right hash are returned."""
 
 import hashlib
 import io
@@ -22,12 +22,12 @@ OTHER = "0" * 64
 
 
 @pytest.fixture
-def asked(monkeypatch, tmp_path):
-    """A stand-in for huggingface_hub, its cache laid out as the real one's; what it was asked for."""
-    asked = []
+def requests(monkeypatch, tmp_path):
+    """The requests to a stand-in for huggingface_hub, whose cache has the layout of the original."""
+    requests = []
 
     def hf_hub_download(repository, filename, *, revision):
-        asked.append((repository, filename, revision))
+        requests.append((repository, filename, revision))
         if repository == "off/line":
             raise FileNotFoundError("Cannot find the file in the local cache. Please check your connection.\nMore.")
         # A large file's blob has its SHA-256 for a name, a small one's the SHA-1 of git.
@@ -42,23 +42,23 @@ def asked(monkeypatch, tmp_path):
     module = types.ModuleType("huggingface_hub")
     module.hf_hub_download = hf_hub_download
     monkeypatch.setitem(sys.modules, "huggingface_hub", module)
-    return asked
+    return requests
 
 
 @pytest.mark.parametrize("fragment", ["", f"#sha256={DIGEST}", f"#sha256={DIGEST.upper()}"])
-def test_a_file_of_the_hub(asked, capsys, fragment):
+def test_hub_file_is_located_with_a_notice_without_digest(requests, capsys, fragment):
     assert hub.locate(f"hf:some/one/big.pth@v1{fragment}").read_bytes() == CONTENT
-    assert asked == [("some/one", "big.pth", "v1")]
-    said = f"cxrjax: hf:some/one/big.pth@v1 may change; append #sha256={DIGEST} to always get these weights\n"
-    assert capsys.readouterr().err == ("" if fragment else said)
+    assert requests == [("some/one", "big.pth", "v1")]
+    message = f"cxrjax: hf:some/one/big.pth@v1 may change; append #sha256={DIGEST} to always get these weights\n"
+    assert capsys.readouterr().err == ("" if fragment else message)
 
 
-def test_the_path_may_be_deep_and_the_revision_the_newest(asked):
+def test_hub_address_may_have_a_deep_path_and_a_revision(requests):
     with pytest.raises(WeightFormatError):
         hub.locate("hf:off/line/a/b/c.safetensors")
     with pytest.raises(WeightFormatError):
         hub.locate("hf:off/line/c.safetensors@refs/pr/1")
-    assert asked == [("off/line", "a/b/c.safetensors", None), ("off/line", "c.safetensors", "refs/pr/1")]
+    assert requests == [("off/line", "a/b/c.safetensors", None), ("off/line", "c.safetensors", "refs/pr/1")]
 
 
 @pytest.mark.parametrize(
@@ -77,13 +77,13 @@ def test_the_path_may_be_deep_and_the_revision_the_newest(asked):
         (f"http://127.0.0.1/a b#sha256={DIGEST}", "cannot be downloaded"),
     ],
 )
-def test_what_cannot_be_checked_or_had_is_one_sentence(asked, address, reason):
+def test_wrong_or_missing_hub_file_is_one_sentence(requests, address, reason):
     with pytest.raises(WeightFormatError, match=reason) as error:
         hub.locate(address)
     assert len(str(error.value).splitlines()) == 1 and str(error.value).startswith(address.partition("#")[0])
 
 
-def test_without_huggingface_hub_it_says_how_to_have_it(monkeypatch):
+def test_missing_huggingface_hub_error_has_the_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # importing it now fails
     with pytest.raises(WeightFormatError, match=r"pip install 'cxrjax\[hub\]'"):
         hub.locate("hf:some/one/big.pth")
@@ -91,12 +91,12 @@ def test_without_huggingface_hub_it_says_how_to_have_it(monkeypatch):
 
 @pytest.fixture
 def server(monkeypatch, tmp_path):
-    """A web server on this machine, and what it was asked for."""
-    asked = []
+    """A web server on this machine, and the paths requested from it."""
+    requests = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
+            requests.append(self.path)
             self.send_response(404 if self.path == "/none" else 200)
             self.end_headers()
             self.wfile.write(CONTENT)
@@ -108,18 +108,18 @@ def server(monkeypatch, tmp_path):
     with HTTPServer(("127.0.0.1", 0), Handler) as served:
         thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield f"http://127.0.0.1:{served.server_port}", asked
+        yield f"http://127.0.0.1:{served.server_port}", requests
         served.shutdown()
         thread.join()
 
 
-def test_a_file_of_the_web_is_fetched_once(server, tmp_path):
-    root, asked = server
+def test_web_file_is_downloaded_once(server, tmp_path):
+    root, requests = server
     paths = [hub.locate(f"{root}/w.pth#sha256={DIGEST}") for _ in range(2)]
     assert paths[0] == paths[1] and paths[0].read_bytes() == CONTENT
-    assert asked == ["/w.pth"]
+    assert requests == ["/w.pth"]
     paths[0].write_bytes(b"damaged since")  # is fetched once more
-    assert hub.locate(f"{root}/w.pth#sha256={DIGEST}").read_bytes() == CONTENT and len(asked) == 2
+    assert hub.locate(f"{root}/w.pth#sha256={DIGEST}").read_bytes() == CONTENT and len(requests) == 2
     paths[0].write_bytes(b"damaged since")
     with pytest.raises(WeightFormatError, match=f"{paths[0]} is damaged .* and it cannot be downloaded"):
         hub.locate(f"{root}/none#sha256={DIGEST}")
@@ -138,21 +138,21 @@ def secure_server(server, monkeypatch):
             return self.opener.open(url.replace("https://", "http://"), **arguments)
 
     monkeypatch.setattr(urllib.request, "build_opener", Opener)
-    root, asked = server
-    return root.replace("http://", "https://"), asked
+    root, requests = server
+    return root.replace("http://", "https://"), requests
 
 
-def test_the_first_digits_of_a_digest_are_verified_and_all_are_printed_once(secure_server, capsys):
-    root, asked = secure_server
+def test_first_digits_of_a_digest_are_verified_and_all_are_printed(secure_server, capsys):
+    root, requests = secure_server
     address = f"{root}/w-{DIGEST[:8]}.pth#sha256={DIGEST[:8]}"
     path = hub.locate(address)
     assert path.name == DIGEST and path.read_bytes() == CONTENT
-    said = f"the first 8 digits of its SHA-256 are verified; append #sha256={DIGEST} to verify all\n"
-    assert capsys.readouterr().err == f"cxrjax: {root}/w-{DIGEST[:8]}.pth: {said}"
-    assert hub.locate(address) == hub.locate(f"{root}/w#sha256={DIGEST}") == path and len(asked) == 1
+    message = f"the first 8 digits of its SHA-256 are verified; append #sha256={DIGEST} to verify all\n"
+    assert capsys.readouterr().err == f"cxrjax: {root}/w-{DIGEST[:8]}.pth: {message}"
+    assert hub.locate(address) == hub.locate(f"{root}/w#sha256={DIGEST}") == path and len(requests) == 1
     assert capsys.readouterr().err == ""
     path.write_bytes(b"damaged since")
-    assert hub.locate(address).read_bytes() == CONTENT and len(asked) == 2
+    assert hub.locate(address).read_bytes() == CONTENT and len(requests) == 2
 
 
 def test_a_file_with_other_first_digits_is_refused(secure_server, tmp_path):
@@ -165,7 +165,7 @@ def test_a_file_with_other_first_digits_is_refused(secure_server, tmp_path):
 @pytest.mark.parametrize(
     "address", ["https://host/w#sha256={:.7}", "http://host/w#sha256={:.63}", "hf:some/one/big.pth#sha256={:.8}"]
 )
-def test_fewer_digits_are_refused_and_over_http_any_short_of_all(address):
+def test_fewer_than_8_digits_are_refused_and_http_needs_all(address):
     with pytest.raises(WeightFormatError, match="64 hexadecimal digits; for https://, the first 8 suffice"):
         hub.locate(address.format(DIGEST))
 
@@ -173,14 +173,14 @@ def test_fewer_digits_are_refused_and_over_http_any_short_of_all(address):
 @pytest.mark.parametrize(
     "name, digest, reason", [("w", OTHER, "instead of 000"), ("none", DIGEST, "cannot be downloaded")]
 )
-def test_another_file_or_none_leaves_nothing_behind(server, tmp_path, name, digest, reason):
+def test_failed_download_leaves_no_file(server, tmp_path, name, digest, reason):
     root, _ = server
     with pytest.raises(WeightFormatError, match=f"{root}/{name}: .*{reason}"):
         hub.locate(f"{root}/{name}#sha256={digest}")
     assert list((tmp_path / "cache" / "cxrjax").iterdir()) == []
 
 
-def test_a_path_is_a_path(tmp_path):
+def test_local_path_with_a_hash_character_is_a_path(tmp_path):
     assert hub.locate(str(tmp_path / "w#1.pth")) == tmp_path / "w#1.pth"
 
 
@@ -200,7 +200,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
-def test_a_server_that_answers_anything_is_one_sentence(tmp_path, monkeypatch, kind):
+def test_malformed_server_answer_is_one_sentence(tmp_path, monkeypatch, kind):
     answer, reason = ANSWERS[kind]
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -220,7 +220,7 @@ def test_a_server_that_answers_anything_is_one_sentence(tmp_path, monkeypatch, k
     assert [*(tmp_path / "cxrjax").iterdir()] == []
 
 
-def test_a_server_without_end_is_left(tmp_path, monkeypatch):
+def test_endless_or_slow_download_is_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(hub, "_MAX_BYTES", 10**6)
     with pytest.raises(OSError, match="longer than 1000000 bytes"):
         hub._copy(Endless({}), io.BytesIO())
@@ -240,10 +240,10 @@ class Endless:
         return b"x" * int(self.size or 1)
 
 
-def test_without_a_home_the_hubs_cache_has_a_place(asked, monkeypatch, tmp_path):
+def test_hub_cache_without_home_is_in_the_cache_folder(requests, monkeypatch, tmp_path):
     monkeypatch.setattr(hub.cache, "find_home", lambda: None)
     for variable in ("HF_HOME", "MPLCONFIGDIR"):
-        monkeypatch.setenv(variable, "")  # to be set back after the test
+        monkeypatch.setenv(variable, "")  # restored after the test
         monkeypatch.delenv(variable)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     hub.locate("hf:some/one/big.pth")
@@ -251,18 +251,18 @@ def test_without_a_home_the_hubs_cache_has_a_place(asked, monkeypatch, tmp_path)
 
 
 @pytest.mark.parametrize("address", ["ftp://x/y", "s3://bucket/key", "file:///etc/hosts", "Https://x/y"])
-def test_addresses_of_other_kinds_are_named(address):
+def test_addresses_of_other_schemes_are_refused(address):
     with pytest.raises(WeightFormatError, match="addresses of weights begin with hf: or https://"):
         hub.locate(address)
 
 
-def test_a_password_in_an_address_is_not_taken_and_not_printed():
+def test_password_in_an_address_is_refused_and_not_printed():
     with pytest.raises(WeightFormatError, match="a user name or password is not accepted") as error:
         hub.locate(f"https://me:secret@host.example/y#sha256={DIGEST}")
     assert "secret" not in str(error.value) and "host.example" in str(error.value)
 
 
-def test_letters_that_no_address_has_are_a_sentence(monkeypatch, tmp_path):
+def test_non_ascii_address_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(WeightFormatError, match="write them as %XX"):
         hub.locate(f"http://localhost:1/\u00fc#sha256={DIGEST}")

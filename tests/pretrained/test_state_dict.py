@@ -1,4 +1,4 @@
-"""Weights by other frameworks' names: there and back, folded, with a new head, in dialects, and such as do not fit."""
+"""State dicts with names of other frameworks: round trip, folding, new heads, key aliases and mismatches."""
 
 from functools import partial
 
@@ -15,7 +15,7 @@ from cxrjax.models.vgg import VGG
 from cxrjax.pretrained import key_aliases, key_map, state_dict
 from cxrjax.runs import weights
 
-# Names that the originals' own state dicts have, seen there; one a kind of layer.
+# Names in the state dicts of the originals, one for each kind of layer.
 SEEN = {
     ("resnet50", "own"): ["conv1.weight", "layer1.0.downsample.0.weight", "layer4.2.bn3.running_var", "fc.bias"],
     ("resnet34", "hidden"): ["fc.0.weight", "fc.3.bias"],
@@ -55,7 +55,7 @@ SMALL = {
 
 @pytest.fixture
 def shrink(monkeypatch):
-    """Architectures in the small: the names do not depend on the width."""
+    """Replace architectures by small ones, since names do not depend on the width."""
     for architecture, settings in SMALL.items():
         if architecture in registry.SEGMENTERS:
             larger = registry.SEGMENTERS[architecture]
@@ -68,7 +68,7 @@ def shrink(monkeypatch):
 
 
 def make(architecture, num_classes=3, channels=3, head="own"):
-    """Random variables, no two numbers of which are equal."""
+    """Return a module and random variables without equal numbers."""
     module = registry.create(architecture, num_classes, head=head)
     init = registry.init_fn(module, 64, channels)
     leaves, structure = jax.tree.flatten(jax.eval_shape(init, jax.random.key(0)))
@@ -77,7 +77,7 @@ def make(architecture, num_classes=3, channels=3, head="own"):
 
 
 @pytest.mark.parametrize("architecture, head", SEEN)
-def test_names_are_the_originals(architecture, head):
+def test_names_equal_the_originals(architecture, head):
     shapes = jax.eval_shape(registry.init_fn(registry.create(architecture, 3, head=head), 64, 3), jax.random.key(0))
     flat, _ = jax.tree_util.tree_flatten_with_path(shapes)
     named = key_map.original_names(architecture, [tuple(key.key for key in path) for path, _ in flat])
@@ -86,7 +86,7 @@ def test_names_are_the_originals(architecture, head):
 
 
 @pytest.mark.parametrize("architecture", SMALL)
-def test_there_and_back_changes_no_bit(shrink, architecture):
+def test_state_dict_round_trip_is_exact(shrink, architecture):
     _, variables = make(architecture)
     state = state_dict.to_state_dict(architecture, variables)
     again = state_dict.from_state_dict(architecture, state, num_classes=3)
@@ -97,7 +97,7 @@ def test_there_and_back_changes_no_bit(shrink, architecture):
     assert len(counters) == norms > 0 and {(c.shape, c.dtype) for c in counters} == {((), np.dtype("int64"))}
 
 
-def test_a_transposed_kernel_lies_as_pytorch_has_it(shrink):
+def test_transposed_kernel_has_the_layout_of_pytorch(shrink):
     _, variables = make("unet")
     state = state_dict.to_state_dict("unet", variables)
     kernel = variables["params"]["up1_upsample"]["kernel"]  # [2, 2, C, F]
@@ -105,7 +105,7 @@ def test_a_transposed_kernel_lies_as_pytorch_has_it(shrink):
     assert state["up1.up.weight"][3, 5, 0, 1] == kernel[0, 1, 3, 5]
 
 
-def test_a_new_head_is_drawn_and_the_rest_is_kept(shrink):
+def test_new_head_is_drawn_and_the_rest_is_loaded(shrink):
     _, variables = make("resnet18", 1000)
     state = state_dict.to_state_dict("resnet18", variables)
     tuned = state_dict.from_state_dict("resnet18", state, num_classes=5, head="hidden", new_head=jax.random.key(1))
@@ -117,7 +117,7 @@ def test_a_new_head_is_drawn_and_the_rest_is_kept(shrink):
         state_dict.from_state_dict("resnet18", state, num_classes=5)
 
 
-def test_a_fresh_head_of_several_layers_keeps_those_that_fit_before_the_last(monkeypatch):
+def test_fresh_head_loads_fitting_layers_before_the_last(monkeypatch):
     """As hieu2695's VGG16: ImageNet's two layers of 4096 are kept, and two new ones replace the last (VGG_cs_fc.py)."""
     wide = ((12, 0.5), (12, 0.5))
     heads = {"vgg": wide, "vgg_hidden": (*wide, (6, 0.1)), "flat": ((10, 0.0),)}
@@ -144,7 +144,7 @@ def test_a_fresh_head_of_several_layers_keeps_those_that_fit_before_the_last(mon
     jax.tree.map(np.testing.assert_array_equal, convert(state, "flat"), draw("flat"))
 
 
-def test_a_classifiers_weights_are_those_of_an_encoder_and_the_rest_is_drawn(shrink):
+def test_classifier_weights_initialize_the_encoder_of_a_segmenter(shrink):
     _, classifier = make("resnet34", 1000)
     state, key = state_dict.to_state_dict("resnet34", classifier), jax.random.key(1)
     tuned = state_dict.from_state_dict("unet_resnet34", state, num_classes=4, new_head=key)
@@ -155,7 +155,7 @@ def test_a_classifiers_weights_are_those_of_an_encoder_and_the_rest_is_drawn(shr
         jax.tree.map(np.testing.assert_array_equal, tuned[collection], theirs)
 
 
-def test_an_encoder_that_does_not_fit_is_reported_whole(shrink):
+def test_mismatched_encoder_error_lists_all_differences(shrink):
     state = state_dict.to_state_dict("resnet34", make("resnet34", 1000)[1])
     del state["conv1.weight"], state["bn1.bias"]
     state |= {"layer2.0.bn1.weight": np.zeros(3), "layer9.0.bn1.weight": np.zeros(8)}
@@ -167,7 +167,7 @@ def test_an_encoder_that_does_not_fit_is_reported_whole(shrink):
     )
 
 
-def test_only_a_head_that_may_be_drawn_lets_an_encoder_in(shrink, tmp_path):
+def test_encoder_weights_are_loaded_only_if_the_head_may_be_fresh(shrink, tmp_path):
     for name in ("resnet34", "unet_resnet34"):
         state = state_dict.to_state_dict(name, make(name, 4)[1])
         safetensors.numpy.save_file(state, tmp_path / name)
@@ -189,23 +189,23 @@ def test_only_a_head_that_may_be_drawn_lets_an_encoder_in(shrink, tmp_path):
 
 
 @pytest.mark.parametrize("architecture", ["resnet18", "densenet121"])
-def test_summed_colours_see_in_grey_what_three_equal_ones_saw(shrink, apply, architecture):
+def test_summed_color_kernel_equals_three_equal_channels(shrink, apply, architecture):
     module, variables = make(architecture)
     state = state_dict.to_state_dict(architecture, variables)
-    grey = state_dict.from_state_dict(architecture, state, num_classes=3, channels=1)
+    gray = state_dict.from_state_dict(architecture, state, num_classes=3, channels=1)
     x = jax.random.uniform(jax.random.key(0), (2, 40, 40, 1))
     before = apply(module, variables, jnp.repeat(x, 3, axis=-1))
-    np.testing.assert_allclose(apply(module, grey, x), before, rtol=1e-4)
+    np.testing.assert_allclose(apply(module, gray, x), before, rtol=1e-4)
 
 
-def test_colours_are_not_summed_where_they_cannot_be(shrink):
+def test_color_kernels_are_not_summed_for_unsupported_networks(shrink):
     state = state_dict.to_state_dict("unet_resnet34", make("unet_resnet34")[1])
     with pytest.raises(state_dict.WeightMismatchError, match="unet_resnet34.*summed"):
         state_dict.from_state_dict("unet_resnet34", state, num_classes=3, channels=1)
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
-def test_a_segmenter_of_lungs_becomes_one_of_structures(shrink, apply, outputs):
+def test_lung_segmenter_becomes_a_structure_segmenter(shrink, apply, outputs):
     module, variables = make("unet", outputs, 1)
     head = variables["params"]["head"]
     head["kernel"], head["bias"] = head["kernel"] * np.linspace(-1, 3, outputs), np.array([-1.5, 0.2])[:outputs]
@@ -224,14 +224,14 @@ def test_a_segmenter_of_lungs_becomes_one_of_structures(shrink, apply, outputs):
     assert probabilities[..., 1].max() < 1e-12
 
 
-def test_torchvision_s_old_spelling_is_understood(shrink):
+def test_old_torchvision_names_are_translated(shrink):
     state = state_dict.to_state_dict("densenet121", make("densenet121")[1])
     old = {n.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): v for n, v in state.items()}
     assert old.keys() != state.keys()
     state_dict.from_state_dict("densenet121", old, num_classes=3)
 
 
-def test_the_wrapper_of_chexnet_and_the_thresholds_of_torchxrayvision_are_left_out(shrink):
+def test_chexnet_prefix_and_torchxrayvision_thresholds_are_dropped(shrink):
     _, variables = make("densenet121")
     state = state_dict.to_state_dict("densenet121", variables)
     wrapped = {f"densenet121.{name.replace('classifier.', 'classifier.0.')}": value for name, value in state.items()}
@@ -253,12 +253,12 @@ def test_outputs_are_selected_in_their_new_order(shrink):
 @pytest.mark.parametrize(
     "points, wanted", [([0.25, np.nan], [0.25, 0.5]), ([0.25, 1.5], []), ([[0.25]], []), (None, [])]
 )
-def test_operating_points_are_probabilities(points, wanted):
+def test_read_operating_points_accepts_only_probabilities(points, wanted):
     state = {} if points is None else {"op_threshs": np.array(points, np.float32)}
     assert key_aliases.read_operating_points(state) == wanted
 
 
-def test_timm_s_vgg_is_understood():
+def test_timm_vgg_names_are_translated():
     state = {
         "features.0.weight": np.zeros((2, 3, 3, 3)),
         "pre_logits.fc1.weight": np.arange(2 * 3 * 49.0).reshape(2, 3, 7, 7),
@@ -274,7 +274,7 @@ def test_timm_s_vgg_is_understood():
     }
 
 
-def test_keras_numbers_are_put_in_their_places():
+def test_numbered_keras_layers_are_assigned_by_order():
     """Weights as Keras saves them, numbered from any start and in any order."""
     _, variables = make("fc_densenet103_keras", 1, 1)
     state = state_dict.to_state_dict("fc_densenet103_keras", variables)
@@ -298,7 +298,7 @@ def test_keras_numbers_are_put_in_their_places():
     assert jax.tree.all(jax.tree.map(np.array_equal, again, variables))
 
 
-def test_two_linear_layers_in_a_row_are_one():
+def test_two_consecutive_linear_layers_are_folded():
     rng = np.random.default_rng(0)
     first, second, x = rng.normal(size=(8, 3)), rng.normal(size=(3, 3)), rng.normal(size=(5, 8))
     b, c = rng.normal(size=3), rng.normal(size=3)
@@ -309,7 +309,7 @@ def test_two_linear_layers_in_a_row_are_one():
     )
 
 
-def test_unfit_weights_are_reported_whole():
+def test_mismatched_weights_error_lists_all_differences():
     state = {
         "conv1.weight": np.zeros((64, 3, 5, 5)),
         "layer9.0.conv1.weight": np.zeros((64, 64, 3, 3)),

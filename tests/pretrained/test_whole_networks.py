@@ -63,11 +63,11 @@ def test_the_weights_have_the_names_of_the_state_dict(tmp_path, saver, form, wra
 
 
 @pytest.mark.parametrize("form", ["save", "save_older"])
-def test_names_of_the_outputs_are_an_attribute_of_the_network(tmp_path, saver, form):
+def test_label_names_are_read_from_an_attribute_of_the_network(tmp_path, saver, form):
     assert read_label_names(save(tmp_path, saver, network(saver), form)) == ["Effusion", ""]
 
 
-def test_only_a_whole_network_names_outputs(tmp_path, saver):
+def test_only_a_pickled_network_has_label_names(tmp_path, saver):
     path = tmp_path / "w.pth"
     path.write_bytes(saver.save({"targets": ["a"], "w": saver.tensor(np.ones(1, np.float32))}))
     assert read_label_names(path) == []
@@ -92,7 +92,7 @@ def unicode(text: str) -> bytes:
     return b"X" + struct.pack("<I", len(text.encode())) + text.encode()
 
 
-def by_hand(tmp_path, pickled: bytes) -> str:
+def write_pickle(tmp_path, pickled: bytes) -> str:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("a/data.pkl", b"\x80\x02" + pickled)
@@ -144,11 +144,11 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_network_is_refused_in_one_line_and_does_nothing(tmp_path, kind):
+def test_hostile_network_is_refused_in_one_line_without_running(tmp_path, kind):
     pickled, reason = HOSTILE[kind]
     marker = tmp_path / "ran"
     named = pickled.replace(unicode("MARKER"), unicode(str(marker)))
-    path = by_hand(tmp_path, named)
+    path = write_pickle(tmp_path, named)
     with pytest.raises(WeightFormatError, match=reason) as error:
         read_weights(path)
     assert len(str(error.value).splitlines()) == 1 and len(str(error.value)) < 1000
@@ -167,7 +167,7 @@ def test_a_call_hidden_among_the_attributes_of_a_network_is_refused(tmp_path, sa
     assert not marker.exists()
 
 
-def test_names_are_read_without_the_numbers(tmp_path, saver, monkeypatch):
+def test_label_names_are_read_without_the_tensors(tmp_path, saver, monkeypatch):
     path = save(tmp_path, saver, network(saver), "save")
     monkeypatch.setattr(torch_pth, "_to_arrays", lambda state, *_args, **_more: {"kept": len(state)})
     assert read_label_names(path) == ["Effusion", ""]
