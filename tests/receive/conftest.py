@@ -39,7 +39,7 @@ def result_uid(uid, index):
 
 
 def stub_examine(job):
-    """Return two results, or set a lateral radiograph aside; what the header of "UnexpectedError" does is an error."""
+    """Return two results, set a lateral radiograph aside, or fail for the view position "ERROR"."""
     source = pydicom.dcmread(job.path)
     if source.ViewPosition == "LL":
         raise SetAsideError("lateral view, by its ViewPosition")
@@ -99,7 +99,7 @@ def peer():
 
 @pytest.fixture(scope="module")
 def earlier_objects():
-    """Leave what earlier tests made out of the collections of garbage, each of which would visit all of it."""
+    """Exclude objects of earlier tests from garbage collection, which would visit all of them."""
     gc.freeze()
 
 

@@ -24,7 +24,7 @@ def examine(model, tmp_path):  # noqa: F811
     return examine
 
 
-def test_a_frontal_radiograph_has_three_results_that_another_examination_equals(examine):
+def test_frontal_radiograph_has_three_reproducible_results(examine):
     first = examine(ViewPosition="PA")
     assert len(first) == 3
     assert [uid for uid, _ in first] == [uid for uid, _ in examine()]
@@ -45,7 +45,7 @@ def test_a_frontal_radiograph_has_three_results_that_another_examination_equals(
         ({"StudyInstanceUID": ""}, "StudyInstanceUID"),
     ],
 )
-def test_what_is_not_examined_has_a_reason_that_quotes_no_patient(examine, tags, reason):
+def test_set_aside_reason_has_no_patient_data(examine, tags, reason):
     with pytest.raises(SetAsideError) as raised:
         examine(**tags)
     assert reason in raised.value.reason

@@ -1,4 +1,4 @@
-"""Facts of the queue: what was accepted is never lost, and no UID is sent with two contents, wherever a kill comes."""
+"""The queue: no accepted radiograph is lost and no UID is sent with two contents, even if the process is killed."""
 
 import os
 import sqlite3
@@ -28,11 +28,11 @@ DOCUMENTED = {
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """Stands for the end of the process."""
 
 
 class KillSwitch:
-    """Raises at one of the points between which the system stores something."""
+    """Raises `Killed` at one of the points before and after the writes."""
 
     def __init__(self):
         self.remaining = None
@@ -73,7 +73,7 @@ def switch(monkeypatch):
             switch.point()
         unlink(path, missing_ok)
 
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # the disk of a test need not be waited for
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # tests need not wait for the disk
     monkeypatch.setattr(KillableConnection, "switch", switch, raising=False)
     monkeypatch.setattr(job_queue.sqlite3, "connect", partial(sqlite3.connect, factory=KillableConnection))
     monkeypatch.setattr(job_queue.atomic_files, "atomic_write", killable_write)
@@ -115,7 +115,7 @@ def process(queue, accepted, node):
 
 
 @pytest.mark.parametrize("second_kill", [None, 7])
-def test_whatever_a_kill_interrupts_every_accepted_radiograph_has_its_results_sent(tmp_path, switch, second_kill):
+def test_results_of_accepted_radiographs_are_sent_after_any_kill(tmp_path, switch, second_kill):
     for kill_at in range(200):
         folder = tmp_path / f"{kill_at}"
         queue = open_queue(folder)
@@ -143,12 +143,12 @@ def test_whatever_a_kill_interrupts_every_accepted_radiograph_has_its_results_se
     pytest.fail("the work has more points than were tried")
 
 
-def test_transitions_are_the_documented_ones():
+def test_transitions_equal_the_documented_ones():
     assert {str(old): set(map(str, new)) for old, new in TRANSITIONS.items() if new} == DOCUMENTED
     assert set(TRANSITIONS) == {*RadiographState, *ResultState}
 
 
-def test_what_is_accepted_is_flushed_to_the_disk_before_the_answer(tmp_path, monkeypatch):
+def test_accepted_radiograph_is_flushed_to_disk_before_the_answer(tmp_path, monkeypatch):
     flushed = []
     fsync = os.fsync
 
@@ -180,7 +180,7 @@ def test_files_are_private_and_their_names_are_random(tmp_path, queue):
     assert not [path for path in paths if "840" in path.name]
 
 
-def test_a_radiograph_that_is_sent_again_is_answered_and_not_examined_again(queue):
+def test_radiograph_sent_twice_is_accepted_and_examined_once(queue):
     assert queue.accept("1.2.3", b"content") == 1
     assert queue.accept("1.2.3", b"content") is None
     job = queue.claim()
@@ -189,7 +189,7 @@ def test_a_radiograph_that_is_sent_again_is_answered_and_not_examined_again(queu
     assert queue.count() == {RadiographState.EXAMINED: 1, ResultState.WAITING: 3}
 
 
-def test_of_simultaneous_copies_one_is_stored(queue, tmp_path):
+def test_one_of_simultaneous_copies_is_stored(queue, tmp_path):
     numbers = []
     threads = [threading.Thread(target=lambda: numbers.append(queue.accept("1.2.3", b"content"))) for _ in range(8)]
     for thread in threads:
@@ -201,7 +201,7 @@ def test_of_simultaneous_copies_one_is_stored(queue, tmp_path):
 
 
 @pytest.mark.parametrize("end", [JobQueue.fail, JobQueue.set_aside])
-def test_a_radiograph_without_results_is_examined_once_it_is_sent_again(queue, tmp_path, end):
+def test_failed_or_set_aside_radiograph_is_examined_if_sent_again(queue, tmp_path, end):
     queue.accept("1.2.3", b"content")
     end(queue, queue.claim(), "a reason")
     assert queue.claim() is None
@@ -210,7 +210,7 @@ def test_a_radiograph_without_results_is_examined_once_it_is_sent_again(queue, t
     assert len(files(tmp_path / "queue")) == 1
 
 
-def test_a_radiograph_that_ends_the_process_is_given_up_and_the_others_come_first(tmp_path, switch):
+def test_radiograph_that_crashes_the_process_is_tried_last_and_fails(tmp_path, switch):
     folder = tmp_path / "queue"
     queue = open_queue(folder)
     queue.accept("1.2.1", b"deadly")
@@ -231,7 +231,7 @@ def test_a_radiograph_that_ends_the_process_is_given_up_and_the_others_come_firs
     queue.close()
 
 
-def test_what_is_set_aside_stays_with_its_reason(queue, tmp_path):
+def test_set_aside_radiograph_is_stored_with_its_reason(queue, tmp_path):
     queue.accept("1.2.3", b"content")
     job = queue.claim()
     queue.set_aside(job, "lateral view, by its ViewPosition")
@@ -244,7 +244,7 @@ def test_what_is_set_aside_stays_with_its_reason(queue, tmp_path):
     reopened.close()
 
 
-def test_a_refused_result_waits_longer_each_time_until_the_next_start(queue, monkeypatch):
+def test_refused_result_waits_longer_each_time_until_the_next_start(queue, monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr(job_queue.time, "time", lambda: clock[0])
     queue.accept("1.2.3", b"content")
@@ -266,7 +266,7 @@ def test_a_refused_result_waits_longer_each_time_until_the_next_start(queue, mon
     assert len(queue.list_due(1)) == 1
 
 
-def test_limits_of_number_and_disk_refuse_what_comes_next(tmp_path, switch):
+def test_full_queue_or_disk_refuses_new_radiographs(tmp_path, switch):
     queue = open_queue(tmp_path / "small", max_radiographs=1)
     queue.accept("1.2.3", b"content")
     with pytest.raises(QueueFullError, match="1 radiographs wait"):
@@ -292,7 +292,7 @@ def test_a_folder_of_another_model_or_of_other_files_is_refused(tmp_path, queue)
     assert [path.name for path in other.iterdir()] == ["thesis.txt"]
 
 
-def test_a_transition_from_another_state_is_no_transition(queue):
+def test_transition_from_a_wrong_state_is_refused(queue):
     queue.accept("1.2.3", b"content")
     job = queue.claim()
     queue.set_aside(job, "lateral")
@@ -301,7 +301,7 @@ def test_a_transition_from_another_state_is_no_transition(queue):
     assert queue.count() == {RadiographState.SET_ASIDE: 1}
 
 
-def test_files_that_others_put_into_the_folders_stay(tmp_path, queue):
+def test_foreign_files_in_the_folders_are_not_removed(tmp_path, queue):
     queue.close()
     for name in ("notes.txt", "0123.dcm", f"{'a' * 32}.dcm", f".{'a' * 32}-1.dcm.{'b' * 16}.tmp"):
         (tmp_path / "queue" / "results" / name).touch()

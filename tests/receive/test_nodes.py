@@ -5,19 +5,19 @@ import pytest
 from cxrjax.receive.nodes import LOOPBACK, Node, parse_node, parse_senders, parse_title
 
 
-def test_a_node_is_a_title_a_host_and_a_port():
+def test_parse_node_returns_title_host_and_port():
     assert parse_node("ORTHANC@127.0.0.1:4242", "--send_to") == Node("ORTHANC", "127.0.0.1", 4242)
     assert parse_node("A@B@pacs.example:104", "--send_to") == Node("A@B", "pacs.example", 104)
     assert parse_node("PACS@[fd00::5]:104", "--send_to") == Node("PACS", "fd00::5", 104)
 
 
 @pytest.mark.parametrize("text", ["", "PACS", "PACS@host", "@host:104", "PACS@:104", "PACS@host:0", "PACS@host:99999"])
-def test_what_is_no_node_is_refused_with_its_flag(text):
+def test_invalid_node_is_refused_with_its_flag(text):
     with pytest.raises(ValueError, match="--send_to="):
         parse_node(text, "--send_to")
 
 
-def test_a_title_has_up_to_16_characters():
+def test_ae_title_has_up_to_16_characters():
     assert parse_title(" CXRJAX ", "--aet") == "CXRJAX"
     for text in ("", "   ", "A" * 17, "A\\B", "Ä", "A\n"):
         with pytest.raises(ValueError, match="--aet"):

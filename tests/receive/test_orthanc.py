@@ -22,7 +22,7 @@ COUNT = 200  # radiographs
 SENDERS = 4
 KINDS = ["OT", "SEG", "SR"]  # modalities of the results
 KILLS = {"received": [20, 150], "examined": [15], "sent": [120, 350]}  # lines of the log after which it is killed
-SECONDS = 1800  # for all of it, on a slow machine
+SECONDS = 1800  # for the whole test, on a slow machine
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [
@@ -35,7 +35,7 @@ pytestmark = [
 
 @pytest.fixture
 def orthanc(tmp_path):
-    """A running Orthanc, which stores what it already has only once."""
+    """A running Orthanc, which stores each instance only once."""
     with orthanc_program.run(tmp_path) as server:
         yield server
 
@@ -91,9 +91,7 @@ def radiographs(tmp_path):
     return tmp_path / "sent"
 
 
-def test_every_radiograph_has_its_three_results_once_though_the_receiver_is_killed_five_times(
-    orthanc, radiographs, tmp_path
-):
+def test_results_arrive_once_although_the_receiver_is_killed_five_times(orthanc, radiographs, tmp_path):
     receiver = ReceiverProcess(tmp_path, f"ORTHANC@127.0.0.1:{orthanc.port}")
     receiver.start()
     # Each sender sends its folder until all of it is confirmed, as a PACS does.

@@ -31,7 +31,7 @@ def settings(tmp_path):
 
 @pytest.fixture
 def stopping(monkeypatch):
-    """An event that a receiver takes for a signal."""
+    """An event that stops a receiver like a signal."""
     stopping = threading.Event()
 
     @contextmanager
@@ -47,7 +47,7 @@ def is_open(port):
         return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_a_radiograph_in_is_three_objects_of_its_patient_out(model, settings, stopping, tmp_path, capfd):  # noqa: F811
+def test_received_radiograph_has_three_results_of_its_patient(model, settings, stopping, tmp_path, capfd):  # noqa: F811
     save_chest(tmp_path / "chest.dcm", ViewPosition="PA")
     thread = threading.Thread(target=receiver.receive, args=(model, settings))
     thread.start()

@@ -1,4 +1,4 @@
-"""Associations with a receiver in this process: who may send what, and what comes back."""
+"""Associations with a receiver in this process: allowed nodes and objects, and the results that are sent."""
 
 import socket
 import struct
@@ -25,7 +25,7 @@ def associate(port, calling="SENDER", called="CXRJAX", storage_class=DigitalXRay
 
 
 def send(port, *datasets):
-    """Send data sets over one association; their status."""
+    """Send data sets over one association and return their statuses."""
     association = associate(port)
     assert association.is_established
     statuses = [association.send_c_store(dataset).get("Status") for dataset in datasets]
@@ -33,7 +33,7 @@ def send(port, *datasets):
     return statuses
 
 
-def answers(port):
+def accepts_echo(port):
     association = associate(port)
     if not association.is_established:
         return False
@@ -49,7 +49,7 @@ def wait_until(is_done):
         time.sleep(0.02)
 
 
-def test_a_radiograph_comes_in_and_its_results_arrive_once_at_the_node(start_receiver, peer, tmp_path, capfd):
+def test_results_of_a_received_radiograph_arrive_once_at_the_node(start_receiver, peer, tmp_path, capfd):
     frontal = save_radiograph(tmp_path / "frontal.dcm")
     lateral = save_radiograph(tmp_path / "lateral.dcm", ViewPosition="LL")
     faulty = save_radiograph(tmp_path / "faulty.dcm", ViewPosition="ERROR")
@@ -72,7 +72,7 @@ def test_a_radiograph_comes_in_and_its_results_arrive_once_at_the_node(start_rec
 
 def test_only_known_nodes_on_known_addresses_associate(start_receiver, capfd):
     running = start_receiver()
-    assert answers(running.port)
+    assert accepts_echo(running.port)
     assert associate(running.port, calling="STRANGER").is_rejected
     assert associate(running.port, called="OTHER").is_rejected
     assert "STRANGER" in capfd.readouterr().err
@@ -81,7 +81,7 @@ def test_only_known_nodes_on_known_addresses_associate(start_receiver, capfd):
     assert "--allow_address" in capfd.readouterr().err
 
 
-def test_only_radiographs_are_negotiated_in_every_transfer_syntax_that_is_read(start_receiver):
+def test_only_radiographs_are_negotiated_in_readable_transfer_syntaxes(start_receiver):
     running = start_receiver()
     association = associate(running.port, storage_class=CTImageStorage)
     assert [context.abstract_syntax for context in association.accepted_contexts] == [VERIFICATION]
@@ -116,7 +116,7 @@ def _is_decodable(uid):
         return False
 
 
-def test_what_is_too_large_is_refused_and_a_flood_is_cut_off(start_receiver, tmp_path, capfd):
+def test_too_large_objects_are_refused_and_floods_are_aborted(start_receiver, tmp_path, capfd):
     small = save_radiograph(tmp_path / "small.dcm")
     large = save_radiograph(tmp_path / "large.dcm", PixelData=bytes(5000))
     flood = save_radiograph(tmp_path / "flood.dcm", PixelData=bytes(400_000))
@@ -132,7 +132,7 @@ def test_what_is_too_large_is_refused_and_a_flood_is_cut_off(start_receiver, tmp
     assert send(running.port, small) == [0]
 
 
-def test_connections_that_end_early_or_send_nonsense_leave_room_for_associations(start_receiver, monkeypatch, capfd):
+def test_broken_connections_leave_room_for_associations(start_receiver, monkeypatch, capfd):
     monkeypatch.setattr(scp, "_REQUEST_SECONDS", 3600)
     running = start_receiver()
     request = struct.pack(">BBL", 1, 0, 2) + b"\0\1"  # too short for a request
@@ -140,7 +140,7 @@ def test_connections_that_end_early_or_send_nonsense_leave_room_for_associations
         for _ in range(scp.MAX_ASSOCIATIONS):
             with socket.create_connection(("127.0.0.1", running.port)) as connection:
                 connection.sendall(message)
-    wait_until(lambda: answers(running.port))
+    wait_until(lambda: accepts_echo(running.port))
     assert "Traceback" not in capfd.readouterr().err
 
 
@@ -151,7 +151,7 @@ def test_a_full_queue_asks_the_sender_to_try_later(start_receiver, tmp_path, cap
     assert "0 radiographs wait" in capfd.readouterr().err
 
 
-def test_results_wait_for_a_node_that_is_away_or_full_and_over_a_restart(start_receiver, peer, tmp_path):
+def test_results_wait_for_an_unavailable_node_across_a_restart(start_receiver, peer, tmp_path):
     node = peer.start()
     peer.stop()
     running = start_receiver(node)
@@ -170,7 +170,7 @@ def test_results_wait_for_a_node_that_is_away_or_full_and_over_a_restart(start_r
 
 
 @pytest.mark.parametrize("cause", ["status", "kind"])
-def test_a_result_that_the_node_refuses_does_not_hold_up_the_queue(start_receiver, peer, tmp_path, capfd, cause):
+def test_refused_result_does_not_block_the_queue(start_receiver, peer, tmp_path, capfd, cause):
     if cause == "status":
         peer.status = 0xA900
     else:
@@ -182,7 +182,7 @@ def test_a_result_that_the_node_refuses_does_not_hold_up_the_queue(start_receive
     assert ("A900" if cause == "status" else "of this kind") in capfd.readouterr().err
 
 
-def test_a_stop_finishes_what_is_under_way(start_receiver, peer, tmp_path):
+def test_stop_finishes_the_running_examination(start_receiver, peer, tmp_path):
     examined = []
 
     def examine_slowly(job):
