@@ -17,7 +17,7 @@ def report(monkeypatch):
     monkeypatch.setattr(class_names.tfds_store, "read_report", lambda _: {"findings": counts})
 
 
-def test_findings_of_other_names_are_named_with_the_remedy():
+def test_unknown_findings_error_suggests_label_map():
     with pytest.raises(DatasetError, match=r"data: its findings \(Pleural Effusion, Edema\) are none of .*label_map"):
         class_names.check_known(CONFIG, "data")
 

@@ -1,4 +1,4 @@
-"""A run is trained on one data set, wherever it lies, and takes its classes from it where its config names none."""
+"""A run is bound to one data set, at any path, and takes its classes from it if its config has none."""
 
 import json
 import shutil
@@ -50,7 +50,7 @@ def run(trained, tmp_path):
     return tmp_path / "run"
 
 
-def test_a_training_goes_on_where_its_data_have_moved(run, data, tmp_path):
+def test_training_resumes_with_a_moved_data_set(run, data, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(data, moved)
     config = segment_config(moved)
@@ -62,7 +62,7 @@ def test_a_training_goes_on_where_its_data_have_moved(run, data, tmp_path):
     assert json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["epoch"] == 2
 
 
-def test_another_data_set_is_refused_with_what_differs_and_nothing_is_changed(run, data, tmp_path):
+def test_another_data_set_is_refused_with_the_difference(run, data, tmp_path):
     content = lambda: {path.name: path.read_bytes() for path in run.glob("[!.]*") if path.is_file()}  # noqa: E731
     before = content()
     larger = make_phantoms(tmp_path, "--split_ratios=0.5,0.25,0.25", count=8)
@@ -96,7 +96,7 @@ def test_a_data_set_is_recognized_by_its_name_version_splits_and_list(run, data,
         dataset_record.check(run, freeze(segment_config(data)))
 
 
-def test_a_run_without_a_record_is_compared_with_the_data_in_the_old_place(run, data, tmp_path):
+def test_run_without_a_record_is_compared_with_the_former_path(run, data, tmp_path):
     (run / "dataset.json").unlink()
     dataset_record.check(run, freeze(segment_config(data)))
     shutil.copytree(data, tmp_path / "moved")
@@ -111,7 +111,7 @@ def test_a_run_without_a_record_is_compared_with_the_data_in_the_old_place(run, 
         dataset_record.check(run, config)
 
 
-def test_a_first_try_with_other_data_binds_nothing(tmp_path, data):
+def test_failed_first_training_does_not_bind_a_data_set(tmp_path, data):
     config = segment_config(data)
     config.training.metric = "none"  # so that no step is made
     with pytest.raises(ValueError, match="no metric called 'none'"):
@@ -131,13 +131,13 @@ def classify_config(directory, **classifier):
     return config
 
 
-def test_labels_are_sorted_as_in_the_shared_vocabulary_and_then_by_the_alphabet():
+def test_labels_are_sorted_by_vocabulary_then_alphabet():
     assert class_names.sort(["pneumonia", "viral", "effusion", "normal", "viral"]) == (
         "normal", "viral", "effusion", "pneumonia",
     )  # fmt: skip
 
 
-def test_a_config_without_classes_takes_those_of_the_training_split_once(tmp_path, data, monkeypatch):
+def test_missing_classes_are_taken_from_the_training_split(tmp_path, data, monkeypatch):
     labels = {"train": ["viral", "pneumonia", "normal"], "val": ["normal", "effusion"]}
     columns = lambda directory, split, *fields, label_map: {"path": list("abc"), "label": labels[split]}  # noqa: E731
     monkeypatch.setattr(tfds_store, "load_columns", columns)
@@ -157,7 +157,7 @@ def test_a_config_without_classes_takes_those_of_the_training_split_once(tmp_pat
         class_names.resolve(config, tmp_path)
 
 
-def test_a_run_stores_the_classes_of_its_data_and_goes_on_with_them(tmp_path, data):
+def test_run_stores_the_classes_of_its_data_and_resumes_with_them(tmp_path, data):
     config = classify_config(data)
     trainer.train(freeze(config), tmp_path)
     assert run_dir.load_config(tmp_path).classifier.classes == LABELS
@@ -184,7 +184,7 @@ def test_cross_validation_takes_the_classes_of_all_folds(tmp_path, data, monkeyp
     assert seen[0].classifier.classes == run_dir.load_config(tmp_path).classifier.classes == LABELS
 
 
-def test_imported_weights_bring_the_classes_that_their_file_names(tmp_path, data):
+def test_imported_weights_set_the_classes_of_their_file(tmp_path, data):
     named = classify_config(data, classes=("b", "a"))
     trainer.setup_workdir(freeze(named), tmp_path / "run")
     run_dir.create_or_resume(tmp_path / "run", freeze(named))

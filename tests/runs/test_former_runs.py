@@ -36,7 +36,7 @@ def run(tmp_path, monkeypatch):
     return Path(shutil.copytree(FORMER / "run", tmp_path / "run"))
 
 
-def test_a_former_run_predicts_what_it_predicted(run, tmp_path):
+def test_former_run_gives_the_same_predictions(run, tmp_path):
     predict_files.predict(run, FORMER / "images", tmp_path / "out")
     rows = predictions_csv.read(tmp_path / "out" / "predictions.csv")
     former_rows = predictions_csv.read(FORMER / "predicted" / "predictions.csv")
@@ -51,7 +51,7 @@ def test_a_former_run_predicts_what_it_predicted(run, tmp_path):
             assert row[column] == expected
 
 
-def test_a_former_evaluation_is_scored_as_it_was(run):
+def test_former_evaluation_gives_the_same_scores(run):
     folder = run / "evaluation" / "test"
     former_scores = json_file.read(folder / "metrics.json", "")
     scores = scoring.score_run(run, "test")
@@ -69,11 +69,11 @@ def _flatten(node, path=""):
 
 
 @pytest.mark.parametrize("table", [former_names.MODES, former_names.FLAGS, former_names.COLUMNS, former_names.FILES])
-def test_no_name_of_today_is_a_former_name(table):
+def test_former_and_current_names_are_disjoint(table):
     assert not set(table) & set(table.values())
 
 
-def test_files_of_a_former_run_are_found_and_have_the_keys_of_today(run):
+def test_files_of_a_former_run_are_read_with_current_keys(run):
     step = run_dir.load_step(run, run_dir.load_config(run))
     assert ood_store.load(run, step) is not None and not (run / "ood_detector.npz").exists()
     origin = provenance.read(run / "evaluation" / "test")
@@ -94,14 +94,14 @@ def test_files_of_a_former_run_are_found_and_have_the_keys_of_today(run):
     assert len(rows) == 10 and all(row["lung_area_mm2"] > 1e3 for row in rows)
 
 
-def test_a_file_of_today_is_preferred_to_a_former_one(tmp_path):
+def test_current_file_is_preferred_to_a_former_one(tmp_path):
     (tmp_path / "gate.npz").touch()
     assert former_names.find(tmp_path, "ood_detector.npz") == tmp_path / "gate.npz"
     (tmp_path / "ood_detector.npz").touch()
     assert former_names.find(tmp_path, "ood_detector.npz") == tmp_path / "ood_detector.npz"
 
 
-def test_keys_are_renamed_at_their_path_alone():
+def test_keys_are_renamed_only_at_their_path():
     content = {"settling": {"5": {"agreement": 1}}, "all": {"no_finding": 2, "classes": {"settling": {"agreement": 3}}}}
     assert former_names.upgrade(content, "metrics.json") == {
         "vote_convergence": {"5": {"vote_fraction": 1}},
@@ -110,7 +110,7 @@ def test_keys_are_renamed_at_their_path_alone():
     assert former_names.upgrade(content, "other.json") is content
 
 
-def test_a_value_is_replaced_at_its_path_alone():
+def test_values_are_replaced_only_at_their_path():
     content = {"checks": {"weights": "open", "lungs": "passed"}, "verdict": "open"}
     for name in ("checks.json", "saliency_metrics.json"):
         assert former_names.upgrade(content, name) == {
@@ -119,7 +119,7 @@ def test_a_value_is_replaced_at_its_path_alone():
         }
 
 
-def test_a_prediction_that_a_former_version_began_is_refused_and_left_as_it_is(tmp_path):
+def test_unfinished_prediction_of_a_former_version_is_refused(tmp_path):
     folder = tmp_path / "predictions.partial"
     folder.mkdir()
     request = {"version": 2, "run": "r", "gated": False, "refuse": False}

@@ -1,4 +1,4 @@
-"""A model file gives back the run that it was made from, and nothing else becomes a run."""
+"""A model file unpacks to the run that it was made from, and other files are refused."""
 
 import json
 from dataclasses import replace
@@ -30,7 +30,7 @@ def _save(workdir, config, network, seed):
     variables = _draw(network, seed)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         checkpoints.save("best", 7 + seed, variables)
-        checkpoints.save("last", 9, {"not": np.zeros(3)})  # of the optimizer: not part of a model
+        checkpoints.save("last", 9, {"not": np.zeros(3)})  # optimizer state: not part of a model
     return variables
 
 
@@ -66,7 +66,7 @@ def _assert_same(networks, expected, compare):
             compare(np.asarray(flatten_dict(networks[name], sep="/")[path]), array, path)
 
 
-def test_a_run_comes_back_bit_for_bit(run, tmp_path):
+def test_packed_run_is_unpacked_bit_for_bit(run, tmp_path):
     workdir, variables = run
     model_file.pack(workdir, tmp_path / "model.safetensors")
     model_file.unpack(tmp_path / "model.safetensors", tmp_path / "copy")
@@ -84,7 +84,7 @@ def test_a_run_comes_back_bit_for_bit(run, tmp_path):
     assert sorted(path.name for path in (tmp_path / "copy" / "checkpoints").iterdir()) == ["best"]
 
 
-def test_half_precision_rounds_parameters_and_leaves_running_statistics_exact(run, tmp_path):
+def test_half_precision_rounds_parameters_but_not_statistics(run, tmp_path):
     workdir, variables = run
     path = tmp_path / "model.safetensors"
     model_file.pack(workdir, path, "float16")
@@ -167,7 +167,7 @@ def test_a_cache_that_cannot_be_written_is_replaced_by_a_temporary_folder(run, t
     assert run_dir.load_config(workdir) == run_dir.load_config(run[0])
 
 
-def test_the_sum_of_a_bundled_file_is_checked(run, tmp_path, monkeypatch):
+def test_checksum_of_a_bundled_file_is_verified(run, tmp_path, monkeypatch):
     model_file.pack(run[0], tmp_path / "demo.safetensors")
     monkeypatch.setattr(bundled_models, "FOLDER", tmp_path)
     monkeypatch.setitem(model_names.MODELS, "demo", "0" * 64)
@@ -175,7 +175,7 @@ def test_the_sum_of_a_bundled_file_is_checked(run, tmp_path, monkeypatch):
         bundled_models.find_run("demo")
 
 
-def test_every_bundled_model_has_a_file_with_its_sum_and_a_card():
+def test_every_bundled_model_has_a_file_and_a_card():
     files = sorted(path.stem for path in model_names.FOLDER.glob(f"*{model_names.SUFFIX}"))
     assert files == sorted(model_names.MODELS)
     total = 0

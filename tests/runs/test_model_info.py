@@ -9,7 +9,7 @@ from cxrjax.config import default_config
 from cxrjax.runs import model_info
 
 
-def test_the_checksum_is_that_of_names_types_shapes_and_bytes():
+def test_hash_weights_covers_names_types_shapes_and_bytes():
     kernel = np.array([[1.0, 2.0]], np.float32)
     bias = np.array([3], np.float16)
     variables = {"classifier": {"params": {"kernel": kernel, "bias": bias}}, "segmenter": None}
@@ -24,7 +24,7 @@ def test_the_checksum_is_that_of_names_types_shapes_and_bytes():
     assert model_info.hash_weights(moved) != expected
 
 
-def test_a_model_is_described_by_its_networks():
+def test_describe_has_version_step_networks_and_calibration():
     variables = {"segmenter": {"x": np.zeros(1)}, "classifier": None}
     info = model_info.describe(default_config(), 7, variables, 1.0)
     assert (info.version, info.step, info.calibration) == (cxrjax.__version__, 7, "")

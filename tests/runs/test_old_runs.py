@@ -1,4 +1,4 @@
-"""A run that an older version began lacks newer settings, and goes on as it was."""
+"""A run of an older version lacks newer settings, and resumes with the former behavior."""
 
 import json
 from pathlib import Path
@@ -22,16 +22,16 @@ def old_run(tmp_path):
     return tmp_path
 
 
-def test_borders_of_an_old_run_are_found_as_they_were(old_run):
+def test_old_run_has_the_former_borders_method(old_run):
     assert run_dir.load_config(old_run).image.borders == "bottom"
 
 
-def test_weights_of_an_old_run_were_drawn_as_the_default_draws_them(old_run):
+def test_old_run_has_the_default_initializers(old_run):
     config = run_dir.load_config(old_run)
     assert config.segmenter.initializer == config.classifier.initializer == "he_normal"
 
 
-def test_an_old_run_shows_and_augments_as_it_did(tmp_path):
+def test_old_run_has_the_former_patches_and_augmentation(tmp_path):
     settings = json.loads(default_config().to_json())
     added = [
         key.split(".")
@@ -48,12 +48,12 @@ def test_an_old_run_shows_and_augments_as_it_did(tmp_path):
     assert [default_config()[section][name] for section, name in added] == expected
 
 
-def test_a_former_run_has_one_label_per_radiograph_under_its_own_name(old_run):
+def test_old_run_has_single_targets_and_no_label_map(old_run):
     config = run_dir.load_config(old_run)
     assert (config.classifier.targets, config.data.label_map) == ("single", ())
 
 
-def test_an_old_run_has_no_remedy_and_neither_has_a_default(old_run):
+def test_old_and_default_runs_have_no_remedy(old_run):
     settings = json.loads((old_run / "config.json").read_text())
     del settings["remedy"]
     (old_run / "config.json").write_text(json.dumps(settings))
@@ -64,11 +64,11 @@ def test_an_old_run_has_no_remedy_and_neither_has_a_default(old_run):
     assert not any((remedy.adversary, remedy.distance_correlation))
 
 
-def test_maps_of_an_old_run_are_scaled_as_they_were(old_run):
+def test_old_run_scales_maps_by_the_peak(old_run):
     assert run_dir.load_config(old_run).saliency.scaling == "peak"
 
 
-def test_an_old_training_is_tracked_as_it_was_and_may_be_tracked_otherwise(old_run):
+def test_old_training_has_no_tracked_images_and_may_change_trackers(old_run):
     settings = json.loads((old_run / "config.json").read_text())
     del settings["tracking"]
     (old_run / "config.json").write_text(json.dumps(settings))
@@ -83,7 +83,7 @@ def test_an_old_training_is_tracked_as_it_was_and_may_be_tracked_otherwise(old_r
     assert change["tracking.num_images"] == {"former": 0, "new": 4}
 
 
-def test_an_old_training_goes_on_with_the_old_setting_alone(old_run):
+def test_old_training_resumes_only_with_its_old_settings(old_run):
     config = default_config()
     config.task = "segment"
     with pytest.raises(
@@ -94,7 +94,7 @@ def test_an_old_training_goes_on_with_the_old_setting_alone(old_run):
     run_dir.create_or_resume(old_run, freeze(config))
 
 
-def test_all_settings_that_differ_are_listed_as_they_are_given(old_run):
+def test_all_different_settings_are_listed_as_flags(old_run):
     config = default_config()
     config.task = "segment"
     config.seed = 1
@@ -102,12 +102,12 @@ def test_all_settings_that_differ_are_listed_as_they_are_given(old_run):
     milestones = tuple(default_config().training.milestones)
     with pytest.raises(run_dir.RunError) as error:
         run_dir.create_or_resume(old_run, freeze(config))
-    said = str(error.value)
-    assert "--config.seed=0 " in said and f"'--config.training.milestones={milestones}'" in said
-    assert "--config.image.borders=bottom" in said and said.count("--config.") == 3
+    message = str(error.value)
+    assert "--config.seed=0 " in message and f"'--config.training.milestones={milestones}'" in message
+    assert "--config.image.borders=bottom" in message and message.count("--config.") == 3
 
 
-def test_a_run_of_a_newer_version_is_not_gone_on_with(old_run):
+def test_run_of_a_newer_version_is_not_resumed(old_run):
     settings = json.loads((old_run / "config.json").read_text())
     settings["training"]["later"] = 1
     (old_run / "config.json").write_text(json.dumps(settings))
@@ -118,7 +118,7 @@ def test_a_run_of_a_newer_version_is_not_gone_on_with(old_run):
         run_dir.create_or_resume(old_run, freeze(config))
 
 
-def test_settings_under_former_names_are_read_under_todays(tmp_path):
+def test_settings_with_former_names_are_read(tmp_path):
     former = json.loads((Path(__file__).parent / "former" / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(former))
     config = run_dir.load_config(tmp_path)
@@ -132,7 +132,7 @@ def test_settings_under_former_names_are_read_under_todays(tmp_path):
     assert config.training.param_groups == (("a", 0.5),)
 
 
-def test_a_former_name_of_a_setting_is_refused_by_a_sentence_with_the_new_one(tmp_path):
+def test_former_setting_name_error_has_the_new_name(tmp_path):
     with pytest.raises(ValueError, match="^--config.data.directory is now data.dir$"):
         arguments.normalize(["--config.data.directory=data"])
     recipe = tmp_path / "recipe.py"
@@ -144,7 +144,7 @@ def test_a_former_name_of_a_setting_is_refused_by_a_sentence_with_the_new_one(tm
         freeze(recipes.load(str(recipe)))
 
 
-def test_settings_without_that_section_are_refused_by_name(tmp_path):
+def test_missing_settings_are_refused_by_name(tmp_path):
     (tmp_path / "config.json").write_text('{"task": "segment"}')
     with pytest.raises(run_dir.RunError, match=r"config\.json: the setting seed is missing"):
         run_dir.load_config(tmp_path)

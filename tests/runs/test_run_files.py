@@ -1,4 +1,4 @@
-"""A damaged file of a run is one sentence with its name and what to do; one process at a time trains there."""
+"""A damaged file of a run gives one sentence with its name and a remedy; only one process at a time trains a run."""
 
 import io
 import json
@@ -26,15 +26,15 @@ TEXTS = [b"", b"{", b"\xff", b"[]", b"3", b"null", b'"text"', b"[" * 100_000]
 
 
 def assert_is_a_sentence(error: BaseException, path: Path) -> None:
-    said = str(error)
-    assert said.startswith(f"{path}: it is damaged (") and len(said.splitlines()) == 1 and len(said) < 500
-    assert said.isprintable() and "unsafe" not in said and "; " in said
+    message = str(error)
+    assert message.startswith(f"{path}: it is damaged (") and len(message.splitlines()) == 1 and len(message) < 500
+    assert message.isprintable() and "unsafe" not in message and "; " in message
 
 
 @pytest.mark.parametrize("content", [*TEXTS, b"{}", b'{"temperature": 0, "operating_points": {}}',
     b'{"temperature": NaN, "operating_points": {}}', b'{"temperature": "1", "operating_points": {}}',
     b'{"temperature": 1.5, "operating_points": 3}'], ids=range(13))  # fmt: skip
-def test_a_damaged_calibration(tmp_path, content):
+def test_damaged_calibration_is_one_sentence(tmp_path, content):
     calibration.path(tmp_path).write_bytes(content)
     for read in (lambda: calibration.load(tmp_path, 1), lambda: calibration.matches_step(tmp_path, 1)):
         with pytest.raises(DamagedFileError) as error:
@@ -43,7 +43,7 @@ def test_a_damaged_calibration(tmp_path, content):
 
 
 @pytest.mark.parametrize("content", [*TEXTS, b'{"step": "last"}', b'{"data": 3}'], ids=range(10))
-def test_a_damaged_origin(tmp_path, content):
+def test_damaged_provenance_is_one_sentence(tmp_path, content):
     (tmp_path / "provenance.json").write_bytes(content)
     with pytest.raises(DamagedFileError) as error:
         provenance.read(tmp_path)
@@ -52,7 +52,7 @@ def test_a_damaged_origin(tmp_path, content):
 
 @pytest.mark.parametrize("content", [*TEXTS, b'{"a": 3}', b'{"a": {"b": -1}}', b'{"a": {"b": 1e9}}'],
     ids=range(11))  # fmt: skip
-def test_damaged_training_labels(tmp_path, content):
+def test_damaged_training_labels_are_one_sentence(tmp_path, content):
     (tmp_path / "training_labels.json").write_bytes(content)
     with pytest.raises(DamagedFileError) as error:
         provenance.load_labels(tmp_path, default_config())
@@ -65,8 +65,8 @@ RECORD = b'{"step": 3, "epoch": 1, "val/loss": 0.5}\n'
 @pytest.mark.parametrize(
     "line", [b"text", b"\xff", b"[]", b"{}", b'{"step": "3", "epoch": 1}', b'{"step": 3, "epoch": 1, "x": null}']
 )
-def test_a_damaged_record_of_a_training(tmp_path, line):
-    """A last line that is cut short is what a kill leaves; nothing else is passed over, nor what follows dropped."""
+def test_damaged_metrics_log_is_one_sentence(tmp_path, line):
+    """Only a truncated last line, which a kill leaves, is dropped; any other invalid line is an error."""
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(RECORD + line + b"\n" + RECORD)
     with pytest.raises(DamagedFileError, match="line 2 is no record of an epoch") as error:
@@ -77,7 +77,7 @@ def test_a_damaged_record_of_a_training(tmp_path, line):
     assert history.resume(path, 10) == [json.loads(RECORD)] and path.read_bytes() == RECORD
 
 
-def a_gate() -> ood.OODDetector:
+def make_detector() -> ood.OODDetector:
     cloud = gaussian.GaussianFit(*(np.ones(2) for _ in gaussian.GaussianFit._fields))
     parts = {name: np.ones(len(ood.CRITERIA)) for name in ood.OODDetector._fields} | {
         "layout": cloud,
@@ -92,7 +92,7 @@ def npz(**arrays) -> bytes:
     return stream.getvalue()
 
 
-def damaged_gates(whole: bytes) -> list[bytes]:
+def damage_detector(whole: bytes) -> list[bytes]:
     flipped = bytearray(whole)
     flipped[len(whole) // 3] ^= 0xFF
     objects = npz(step=np.array(5, object))
@@ -108,13 +108,13 @@ def damaged_gates(whole: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("kind", range(7))
-def test_a_damaged_gate(tmp_path, monkeypatch, kind):
+def test_damaged_ood_detector_is_one_sentence(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(ood, "feature_limits", lambda fitted: {})
-    ood_store.save(tmp_path, a_gate(), 5)
+    ood_store.save(tmp_path, make_detector(), 5)
     path = tmp_path / "ood_detector.npz"
-    jax.tree.map(np.testing.assert_array_equal, ood_store.load(tmp_path, 5), a_gate())
+    jax.tree.map(np.testing.assert_array_equal, ood_store.load(tmp_path, 5), make_detector())
     assert ood_store.is_fitted_to(tmp_path, 5) and not ood_store.is_fitted_to(tmp_path, 6)
-    path.write_bytes(damaged_gates(path.read_bytes())[kind])
+    path.write_bytes(damage_detector(path.read_bytes())[kind])
     with pytest.raises(DamagedFileError) as error:
         ood_store.load(tmp_path, 5)
     assert_is_a_sentence(error.value, path)
@@ -122,13 +122,13 @@ def test_a_damaged_gate(tmp_path, monkeypatch, kind):
 
 @pytest.fixture
 def saved(tmp_path):
-    with checkpoints.Checkpoints(tmp_path) as kept:
-        kept.save("last", 4, {"w": np.arange(2000.0)})
+    with checkpoints.Checkpoints(tmp_path) as store:
+        store.save("last", 4, {"w": np.arange(2000.0)})
     return tmp_path
 
 
-def test_a_state_for_which_there_is_no_room_leaves_the_one_before(saved, monkeypatch, capfd):
-    """As TensorStore says it where a disk is full; a thread of Orbax's reports it too."""
+def test_save_on_a_full_disk_leaves_the_previous_checkpoint(saved, monkeypatch, capfd):
+    """TensorStore raises this error if a disk is full, and a thread of Orbax reports it too."""
     checkpoint = {"w": np.zeros(3)}
 
     def refuse(*_, **__):
@@ -137,20 +137,20 @@ def test_a_state_for_which_there_is_no_room_leaves_the_one_before(saved, monkeyp
         thread.join()
         raise ValueError('RESOURCE_EXHAUSTED: Error writing "w/0" in OCDBT database')
 
-    with checkpoints.Checkpoints(saved) as kept:
+    with checkpoints.Checkpoints(saved) as store:
         with monkeypatch.context() as patch:
-            patch.setattr(kept._manager("last"), "save", refuse)
+            patch.setattr(store._manager("last"), "save", refuse)
             with pytest.raises(
                 OSError, match=r"last: the state of step 5 cannot be saved \(no space left on device\);"
             ):
-                kept.save("last", 5, checkpoint)
-        assert kept.step("last") == 4 and not capfd.readouterr().err
-        kept.save("last", 5, checkpoint)
-        assert kept.step("last") == 5
+                store.save("last", 5, checkpoint)
+        assert store.step("last") == 4 and not capfd.readouterr().err
+        store.save("last", 5, checkpoint)
+        assert store.step("last") == 5
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "missing"])
-def test_a_damaged_checkpoint(saved, damage):
+def test_damaged_checkpoint_is_one_sentence(saved, damage):
     for path in [path for path in saved.rglob("*") if path.is_file()]:
         if damage == "cut":
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -158,24 +158,24 @@ def test_a_damaged_checkpoint(saved, damage):
             path.write_bytes(b"text")
         else:
             path.unlink()
-    with checkpoints.Checkpoints(saved) as kept, pytest.raises(checkpoints.CheckpointError) as error:
-        kept.restore("last", {"w": np.zeros(2000)})
-    said = str(error.value)
-    assert said.startswith(f"{saved}/last/4: this checkpoint is damaged") and len(said.splitlines()) == 1
+    with checkpoints.Checkpoints(saved) as store, pytest.raises(checkpoints.CheckpointError) as error:
+        store.restore("last", {"w": np.zeros(2000)})
+    message = str(error.value)
+    assert message.startswith(f"{saved}/last/4: this checkpoint is damaged") and len(message.splitlines()) == 1
 
 
-def test_what_a_killed_save_left_is_removed_by_the_one_that_trains_alone(saved):
-    left = saved / "last" / "9.orbax-checkpoint-tmp"
-    left.mkdir()
-    with checkpoints.Checkpoints(saved) as kept:  # as an evaluation would, while a training saves
-        assert kept.step("last") == 4 and left.exists()
-    with checkpoints.Checkpoints(saved, clean=True) as kept:
-        assert kept.step("last") == 4
-        kept.save("last", 5, {"w": np.zeros(3)})  # which waits until that is done
-    assert not left.exists()
+def test_remains_of_a_killed_save_are_removed_only_by_a_training(saved):
+    leftover = saved / "last" / "9.orbax-checkpoint-tmp"
+    leftover.mkdir()
+    with checkpoints.Checkpoints(saved) as store:  # as an evaluation would, while a training saves
+        assert store.step("last") == 4 and leftover.exists()
+    with checkpoints.Checkpoints(saved, clean=True) as store:
+        assert store.step("last") == 4
+        store.save("last", 5, {"w": np.zeros(3)})  # waits until the removal is done
+    assert not leftover.exists()
 
 
-def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path):
+def test_pipe_in_place_of_a_file_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "config.json")
     with pytest.raises(DamagedFileError, match="config.json: it is damaged .it is not a regular file"):
         run_dir.load_config(tmp_path)
@@ -210,7 +210,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
             pass
 
 
-def test_a_file_system_without_locks_is_a_line(tmp_path, monkeypatch, capsys):
+def test_file_system_without_locks_gives_a_warning(tmp_path, monkeypatch, capsys):
     def refuse(descriptor, operation):
         raise OSError(37, "No locks available")
 
@@ -240,7 +240,7 @@ def test_a_folder_of_another_program_is_not_cleared(tmp_path, content):
     assert (tmp_path / "config.json").read_text() == content and (tmp_path / "lungs" / "mine.png").exists()
 
 
-def test_a_folder_that_is_called_segmenter_is_not_replaced(tmp_path):
+def test_user_folder_named_segmenter_is_not_replaced(tmp_path):
     other = tmp_path / "other"
     (other / "checkpoints" / "best" / "3").mkdir(parents=True)
     settings = config(tmp_path)
@@ -256,7 +256,7 @@ def test_a_folder_that_is_called_segmenter_is_not_replaced(tmp_path):
     assert mine.read_text() == "mine"
 
 
-def test_a_first_try_that_fails_owns_nothing(tmp_path):
+def test_failed_first_training_may_be_repeated_with_other_settings(tmp_path):
     run = tmp_path / "run"
     for epochs in (3, 4):  # its data are not there
         with pytest.raises(DatasetError):

@@ -1,4 +1,4 @@
-"""A run says what made it."""
+"""The log of a run: command, versions, commit and epochs."""
 
 import json
 import shlex
@@ -12,7 +12,7 @@ from cxrjax.runs import run_log
 from cxrjax.runtime import software
 
 
-def test_a_start_names_command_versions_and_commit(tmp_path):
+def test_start_records_command_versions_and_commit(tmp_path):
     program = (
         "import sys; from pathlib import Path; from cxrjax.runs import run_log; "
         "run_log.record_start(Path(sys.argv[1]), 7); run_log.append(Path(sys.argv[1]), 'two\\nlines')"
@@ -32,7 +32,7 @@ def test_a_start_names_command_versions_and_commit(tmp_path):
     assert lines[1].endswith(r"two\nlines")
 
 
-def test_the_commit_is_that_of_the_checkout_and_says_if_a_file_differs(tmp_path, monkeypatch):
+def test_commit_is_that_of_the_checkout_and_marks_changed_files(tmp_path, monkeypatch):
     package = tmp_path / "cxrjax" / "runtime"
     package.mkdir(parents=True)
     monkeypatch.setattr(software, "__file__", str(package / "software.py"))
@@ -53,6 +53,6 @@ def test_the_commit_is_that_of_the_checkout_and_says_if_a_file_differs(tmp_path,
     assert software.commit() == git("rev-parse", "HEAD") + "-dirty"
 
 
-def test_an_epoch_is_one_line():
+def test_format_epoch_is_one_line():
     record = {"step": 360, "epoch": 3, "learning_rate": 1e-3, "train/loss": 0.12345678, "val/jaccard": 0.95}
     assert run_log.format_epoch(record, 14) == "epoch 3 of 14: train/loss 0.1235, val/jaccard 0.95"

@@ -1,4 +1,4 @@
-"""What is exported and imported again predicts the same; weights that do not fit are reported whole."""
+"""Exported and imported weights are equal, and errors of mismatched weights list all differences."""
 
 import json
 
@@ -38,14 +38,14 @@ def classify_config(segmenter):
 
 
 def draw(network, seed):
-    """Weights in which no two are alike, running statistics too."""
+    """Draw weights and running statistics without equal values."""
     shapes = from_config.zero_variables(network)
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.1, 0.9, leaf.shape), jnp.float32), shapes)
 
 
-def keep(workdir, config, network, seed):
-    """A run directory as training leaves it."""
+def save_run(workdir, config, network, seed):
+    """Write a run directory as training does."""
     variables = draw(network, seed)
     if config.task == "classify":
         config = segmenter_copy.copy_segmenter(workdir, freeze(config))
@@ -57,12 +57,12 @@ def keep(workdir, config, network, seed):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The runs of a segmenter and of a classifier, and what was exported of each."""
+    """The runs of a segmenter and of a classifier, and the exported weights of each."""
     folder = tmp_path_factory.mktemp("trained")
     segment = segment_config()
-    keep(folder / "segment", segment, from_config.segmenter(segment), seed=0)
+    save_run(folder / "segment", segment, from_config.segmenter(segment), seed=0)
     classify = classify_config(folder / "segment")
-    keep(folder / "classify", classify, from_config.classifier(classify), seed=1)
+    save_run(folder / "classify", classify, from_config.classifier(classify), seed=1)
     for name in ("segment", "classify"):
         weights.export_weights(folder / name, folder / f"{name}.safetensors")
         written = (folder / f"{name}.safetensors").read_bytes()
@@ -72,23 +72,23 @@ def trained(tmp_path_factory):
     return folder
 
 
-def equal(one, other):
+def assert_equal(one, other):
     assert jax.tree.structure(one) == jax.tree.structure(other)
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
 
-def test_an_imported_run_predicts_what_the_exported_one_does(trained, tmp_path):
+def test_imported_run_has_the_networks_of_the_exported_one(trained, tmp_path):
     configs = {"segment": segment_config(), "classify": classify_config(trained / "segment")}
     for name, config in configs.items():
         weights.import_weights(freeze(config), str(trained / f"{name}.safetensors"), tmp_path / name)
         imported = run_dir.load_networks(tmp_path / name, run_dir.load_config(tmp_path / name))
-        equal(imported, run_dir.load_networks(trained / name, run_dir.load_config(trained / name)))
+        assert_equal(imported, run_dir.load_networks(trained / name, run_dir.load_config(trained / name)))
     assert (tmp_path / "classify" / "segmenter" / "checkpoints" / "best").is_dir()
     assert run_dir.load_config(tmp_path / "segment").pretrained == str(trained / "segment.safetensors")
 
 
-def test_a_segmenter_is_named_where_findings_need_lungs_and_saw_the_same_radiographs(trained, tmp_path):
+def test_segmenter_is_required_and_has_the_same_image_settings(trained, tmp_path):
     for mode, masked in [("local", False), ("global", True)]:
         config = classify_config("")
         config.patches.mode, config.patches.mask_lungs = mode, masked
@@ -102,18 +102,18 @@ def test_a_segmenter_is_named_where_findings_need_lungs_and_saw_the_same_radiogr
         assert not (tmp_path / key / "segmenter").exists()
 
 
-def test_a_run_that_never_began_leaves_no_segmenter_to_the_next(trained, tmp_path):
+def test_segmenter_copy_of_an_unstarted_run_is_replaced(trained, tmp_path):
     segmenter_copy.copy_segmenter(tmp_path, freeze(classify_config(trained / "segment")))  # and killed there
     other = segment_config()
     other.image.gamma = 1.0
-    keep(tmp_path / "other", other, from_config.segmenter(other), seed=2)
+    save_run(tmp_path / "other", other, from_config.segmenter(other), seed=2)
     config = classify_config(tmp_path / "other")
     config.image.gamma = 1.0
     segmenter_copy.copy_segmenter(tmp_path, freeze(config))
     assert run_dir.load_config(tmp_path / "segmenter").image.gamma == 1.0
 
 
-def test_an_exported_file_has_the_names_and_layouts_of_pytorch_and_says_what_it_is(trained):
+def test_exported_file_has_pytorch_names_layouts_and_metadata(trained):
     state, known = read_weights(trained / "classify.safetensors"), read_metadata(trained / "classify.safetensors")
     config = run_dir.load_config(trained / "classify")
     variables = run_dir.load_networks(trained / "classify", config)["classifier"]
@@ -124,13 +124,13 @@ def test_an_exported_file_has_the_names_and_layouts_of_pytorch_and_says_what_it_
 
 
 def change(trained, path, **changes):
-    """The exported classifier with weights left out (None), added or replaced; without what the file says of itself."""
+    """Write the exported classifier with weights left out (None), added or replaced, and without metadata."""
     state = read_weights(trained / "classify.safetensors") | changes
     safetensors.numpy.save_file({name: value for name, value in state.items() if value is not None}, path)
     return str(path)
 
 
-def test_weights_that_do_not_fit_are_reported_whole_and_leave_no_run(trained, tmp_path):
+def test_mismatched_weights_list_all_differences_and_leave_no_run(trained, tmp_path):
     wrong = {
         "bn1.bias": None,
         "bn1.weight": np.zeros(3, "f4"),
@@ -147,7 +147,7 @@ def test_weights_that_do_not_fit_are_reported_whole_and_leave_no_run(trained, tm
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_has_a_network_is_not_written_over(trained, tmp_path):
+def test_import_does_not_overwrite_a_trained_run(trained, tmp_path):
     source = str(trained / "segment.safetensors")
     with pytest.raises(run_dir.RunError, match="segment: was started with pretrained=''"):
         weights.import_weights(freeze(segment_config()), source, trained / "segment")
@@ -156,7 +156,7 @@ def test_a_run_that_has_a_network_is_not_written_over(trained, tmp_path):
         weights.import_weights(freeze(segment_config()), source, tmp_path / "run")
 
 
-def test_classes_in_another_order_are_other_classes(trained, tmp_path):
+def test_classes_in_another_order_are_refused(trained, tmp_path):
     config = classify_config(trained / "segment")
     config.classifier.classes = CLASSES[::-1]
     with pytest.raises(
@@ -165,7 +165,7 @@ def test_classes_in_another_order_are_other_classes(trained, tmp_path):
         weights.import_weights(freeze(config), str(trained / "classify.safetensors"), tmp_path / "run")
 
 
-def test_a_whole_network_brings_its_classes_and_operating_points(trained, tmp_path, monkeypatch):
+def test_pickled_network_sets_classes_and_operating_points(trained, tmp_path, monkeypatch):
     """As torchxrayvision saves one: an output without a name is not used."""
     saver = Saver(monkeypatch)
     state = read_weights(trained / "classify.safetensors")
@@ -183,7 +183,7 @@ def test_a_whole_network_brings_its_classes_and_operating_points(trained, tmp_pa
     np.testing.assert_array_equal(variables["params"]["head"]["linear_0"]["bias"], state["fc.bias"][[0, 2]])
 
 
-def test_outputs_of_a_file_are_those_of_the_setting(trained, tmp_path):
+def test_pretrained_outputs_select_the_outputs_of_a_file(trained, tmp_path):
     plain = change(trained, tmp_path / "w.safetensors")
     config = classify_config(trained / "segment")
     config.classifier.classes = ("viral", "normal")
@@ -206,11 +206,11 @@ def split(variables, heads):
     return [x for x in leaves if x.shape[-1] != heads], [x for x in leaves if x.shape[-1] == heads]
 
 
-def test_a_training_starts_from_weights_and_a_head_that_fits(trained, tmp_path):
+def test_training_starts_from_weights_with_a_fitting_or_fresh_head(trained, tmp_path):
     plain = change(trained, tmp_path / "w.safetensors")
-    kept = start(classify_config(trained / "segment"), plain)
+    loaded = start(classify_config(trained / "segment"), plain)
     theirs = run_dir.load_networks(trained / "classify", run_dir.load_config(trained / "classify"))["classifier"]
-    equal(kept, theirs)
+    assert_equal(loaded, theirs)
     more = classify_config(trained / "segment")
     more.classifier.classes = (*CLASSES, "covid19")
     renamed = classify_config(trained / "segment")
@@ -218,12 +218,12 @@ def test_a_training_starts_from_weights_and_a_head_that_fits(trained, tmp_path):
     cases = [
         (start(classify_config(trained / "segment"), plain, "fresh"), 3),
         (start(more, plain), 4),
-        (start(renamed, str(trained / "classify.safetensors")), 3),  # the file says what its classes are
+        (start(renamed, str(trained / "classify.safetensors")), 3),  # the metadata of the file has its classes
     ]
     for begun, count in cases:
         body, head = split(begun, count)
-        equal(body, split(theirs, 3)[0])
-        equal(begun["batch_stats"], theirs["batch_stats"])
+        assert_equal(body, split(theirs, 3)[0])
+        assert_equal(begun["batch_stats"], theirs["batch_stats"])
         assert all(not np.array_equal(a, b) for a, b in zip(head, split(theirs, 3)[1], strict=True))
     with pytest.raises(state_dict.WeightMismatchError, match="misshapen"):
         start(more, plain, "keep")
@@ -232,7 +232,7 @@ def test_a_training_starts_from_weights_and_a_head_that_fits(trained, tmp_path):
 
 
 def test_a_training_starts_from_the_best_network_of_a_run_or_a_model_file(trained, tmp_path, monkeypatch):
-    """With a head of other classes, it is fresh, as from the exported weights, which are the same."""
+    """With other classes, the head is fresh, as from the exported weights."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     model_file.pack(trained / "classify", tmp_path / "model.safetensors")
     networks = run_dir.load_networks(trained / "classify", run_dir.load_config(trained / "classify"))
@@ -240,13 +240,13 @@ def test_a_training_starts_from_the_best_network_of_a_run_or_a_model_file(traine
     renamed.classifier.classes = CLASSES[::-1]
     exported = start(renamed, str(trained / "classify.safetensors"))
     for source in (trained / "classify", tmp_path / "model.safetensors"):
-        equal(start(classify_config(trained / "segment"), str(source)), networks["classifier"])
-        equal(start(renamed, str(source)), exported)
-        equal(start(segment_config(), str(source)), networks["segmenter"])  # that of the classifier
-    equal(start(segment_config(), str(trained / "segment")), networks["segmenter"])
+        assert_equal(start(classify_config(trained / "segment"), str(source)), networks["classifier"])
+        assert_equal(start(renamed, str(source)), exported)
+        assert_equal(start(segment_config(), str(source)), networks["segmenter"])  # that of the classifier
+    assert_equal(start(segment_config(), str(trained / "segment")), networks["segmenter"])
 
 
-def test_a_run_without_a_network_that_fits_is_refused_by_name(trained, tmp_path):
+def test_run_without_a_matching_network_is_refused_by_name(trained, tmp_path):
     config = classify_config(trained / "segment")
     with pytest.raises(state_dict.WeightMismatchError, match=f"{trained}/segment: this run has no classifier"):
         start(config, str(trained / "segment"))
@@ -263,18 +263,18 @@ def test_a_run_without_a_network_that_fits_is_refused_by_name(trained, tmp_path)
         start(config, str(trained / "classify"), "keep")
 
 
-def test_grey_reads_what_colour_read_of_three_equal_channels(trained, tmp_path):
-    grey = read_weights(trained / "classify.safetensors")["conv1.weight"]
+def test_gray_kernel_equals_color_kernel_of_three_equal_channels(trained, tmp_path):
+    gray = read_weights(trained / "classify.safetensors")["conv1.weight"]
     shares = np.array([0.5, 0.25, 0.25], np.float32).reshape(1, 3, 1, 1)  # exact in binary
-    begun = start(
-        classify_config(trained / "segment"), change(trained, tmp_path / "w", **{"conv1.weight": grey * shares})
+    loaded = start(
+        classify_config(trained / "segment"), change(trained, tmp_path / "w", **{"conv1.weight": gray * shares})
     )
     theirs = run_dir.load_networks(trained / "classify", run_dir.load_config(trained / "classify"))["classifier"]
-    equal(begun, theirs)
+    assert_equal(loaded, theirs)
 
 
-def test_the_training_loop_begins_there_and_a_resumed_one_does_not_read_it_again(tmp_path, monkeypatch):
-    """At a rate of zero, what is kept is what the training began with."""
+def test_training_starts_from_pretrained_and_resume_does_not_read_it(tmp_path, monkeypatch):
+    """At a learning rate of zero, the saved parameters are the initial ones."""
     task = Task(
         data={},
         sampling_labels=np.zeros(2, np.int32),
