@@ -1,4 +1,4 @@
-"""A file is there whole, or as it was before."""
+"""A file is written completely or stays as it was."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ import pytest
 from cxrjax.runtime import atomic_files
 
 
-def test_the_newer_content_replaces_the_older(tmp_path):
+def test_atomic_write_replaces_the_content(tmp_path):
     for data in (b"old", b"", b"new \xff\x00"):
         atomic_files.atomic_write(tmp_path / "a.csv", data)
         assert (tmp_path / "a.csv").read_bytes() == data
@@ -31,13 +31,13 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch)
     assert os.listdir(tmp_path) == ["a.csv"]
 
 
-def test_the_longest_name_that_there_is_can_be_written(tmp_path):
+def test_names_of_maximum_length_can_be_written(tmp_path):
     for name in ("x" * 255, "肺" * 85):
         atomic_files.atomic_write(tmp_path / name, b"data")
         assert (tmp_path / name).read_bytes() == b"data"
 
 
-def test_a_kill_before_the_last_act_leaves_the_old_file(tmp_path, monkeypatch):
+def test_kill_before_the_rename_leaves_the_old_file(tmp_path, monkeypatch):
     atomic_files.atomic_write(tmp_path / "a.csv", b"old")
 
     def killed(*_):
@@ -50,7 +50,7 @@ def test_a_kill_before_the_last_act_leaves_the_old_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.csv"]
 
 
-def test_a_folder_has_its_name_once_it_is_whole(tmp_path, monkeypatch):
+def test_atomic_dir_has_its_name_only_when_complete(tmp_path, monkeypatch):
     for name in ("new", "deep/new", "empty"):
         (tmp_path / "empty").mkdir(exist_ok=True)
         with atomic_files.atomic_dir(tmp_path / name) as folder:
@@ -65,7 +65,7 @@ def test_a_folder_has_its_name_once_it_is_whole(tmp_path, monkeypatch):
         with refused, atomic_files.atomic_dir(tmp_path / name):
             pass
     assert sorted(os.listdir(tmp_path)) == ["deep", "empty", "new"]
-    (tmp_path / ".other.1234.tmp").mkdir()  # a folder that is there already is another's, and is not removed
+    (tmp_path / ".other.1234.tmp").mkdir()  # an existing folder belongs to another process and is not removed
     monkeypatch.setattr(secrets, "token_hex", lambda _: "1234")
     with pytest.raises(FileExistsError), atomic_files.atomic_dir(tmp_path / "other"):
         pass

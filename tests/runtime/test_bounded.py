@@ -1,4 +1,4 @@
-"""A process that is bounded: what ends it is an error of the call, and the next call is answered."""
+"""A process with limits: a call that ends it is an error, and the next call is answered."""
 
 import os
 import signal
@@ -79,7 +79,7 @@ def call(tmp_path_factory):
         sys.path.remove(str(folder))
 
 
-def test_values_come_back_equal(call):
+def test_values_round_trip(call):
     value = [None, True, -3, 0.1, "é\udcff\n", b"\0\xff", {"a": [b""], "b": {}}]
     assert call("echo", value) == value
     for array in (np.arange(6, dtype=">u2").reshape(2, 3), np.zeros((0, 4)), np.array(3, np.float32)):
@@ -97,18 +97,18 @@ def test_values_come_back_equal(call):
         ("crash", [], "its decoder crashed (SIGSEGV)"),
     ],
 )
-def test_a_call_that_goes_beyond_its_bounds_is_an_error_and_the_next_is_answered(call, name, arguments, reason):
+def test_call_beyond_its_bounds_is_an_error_and_the_next_is_answered(call, name, arguments, reason):
     with pytest.raises(BoundsExceededError) as error:
         call(name, *arguments)
     assert str(error.value) == reason
     assert call("echo", 1) == 1
 
 
-def test_a_death_that_an_earlier_call_may_have_caused_is_tried_once_more(call):
+def test_crash_after_an_earlier_call_is_retried_once(call):
     assert [call("crash_second_time") for _ in range(3)] == [1, 1, 1]
 
 
-def test_exceptions_come_back_by_name_and_text(call):
+def test_exceptions_are_returned_with_name_and_text(call):
     for name, kind, message in [
         ("fail", "builtins.LookupError", "of the file"),
         ("leave", "builtins.SystemExit", "of a library"),
@@ -120,7 +120,7 @@ def test_exceptions_come_back_by_name_and_text(call):
         call("unsendable")
 
 
-def test_it_reads_no_input_and_writes_to_no_terminal(call, capfd):
+def test_process_reads_no_stdin_and_writes_to_no_terminal(call, capfd):
     folder, read, process = call("surroundings")
     assert (folder, read) == ("/", b"")
     assert process != os.getpid()
@@ -139,7 +139,7 @@ def test_threads_get_their_own_answers(call):
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
-def test_it_ends_with_its_parent_even_inside_a_call(tmp_path, end):
+def test_process_ends_with_its_parent_even_during_a_call(tmp_path, end):
     (tmp_path / "functions_of_a_test.py").write_text(FUNCTIONS)
     script = """
     import sys
@@ -178,7 +178,7 @@ def _runs(process: int) -> bool:
      b'{"tree": {"array": 0, "dtype": "u1", "shape": [9]}, "sizes": [8]}', b'{"tree": 1, "sizes": [-1]}',
      b'{"tree": 1, "sizes": [1000]}', b"[" * 100_000],
 )  # fmt: skip
-def test_bytes_that_are_no_message_are_refused(head):
+def test_invalid_messages_are_refused(head):
     data = bytearray(len(head).to_bytes(8, "little") + head + bytes(2000))
 
     def read(count: int) -> bytearray:

@@ -1,4 +1,4 @@
-"""What is traced once is not traced again, by a program to which all is the same; and else it is."""
+"""A cached program is traced again only if its code, arguments or settings changed."""
 
 import os
 import pwd
@@ -19,14 +19,14 @@ from cxrjax.runtime import atomic_files, cache, compilation_cache
 
 @compilation_cache.register_pytree
 class Pair(NamedTuple):
-    """What the program of these tests gives."""
+    """The result of the program of these tests."""
 
     scaled: jax.Array
     sums: dict[str, jax.Array]
 
 
 class Unknown(NamedTuple):
-    """Not registered."""
+    """A result type that is not registered."""
 
     doubled: jax.Array
 
@@ -40,8 +40,8 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def cache_set_back(monkeypatch):
-    """Let a test change where programs are kept."""
+def restored_cache(monkeypatch):
+    """Restore the folder of the cache after a test."""
     monkeypatch.setattr(compilation_cache, "_trace_cache", None)
     before = jax.config.jax_compilation_cache_dir
     yield
@@ -50,7 +50,7 @@ def cache_set_back(monkeypatch):
 
 
 class Start:
-    """A program as a new start of the process has it; and how often it was traced since."""
+    """A cached program as after a start of the process, with the number of its traces."""
 
     def __init__(self, made_of="made of this"):
         self.traces = 0
@@ -64,7 +64,7 @@ class Start:
         return self.run(jnp.float32(3), {"x": jnp.linspace(0, 1, count)})
 
 
-def test_options_reach_the_compiler_in_the_first_and_in_a_later_start(folder):
+def test_compiler_options_are_used_in_the_first_and_a_later_start(folder):
     for _ in range(2):
         function = compilation_cache.CachedFunction(jax.jit(jnp.sin), "sine", options={"xla_has_no_such_option": 1})
         with pytest.raises(jax.errors.JaxRuntimeError, match="xla_has_no_such_option"):
@@ -72,7 +72,7 @@ def test_options_reach_the_compiler_in_the_first_and_in_a_later_start(folder):
     assert len([*folder.iterdir()]) == 1
 
 
-def test_a_later_start_does_not_trace_and_gives_the_same(folder):
+def test_later_start_does_not_trace_and_returns_the_same(folder):
     first, second = Start(), Start()
     given, again, later = first.give(), first.give(), second.give()
     assert (first.traces, second.traces) == (1, 0) and isinstance(later, Pair)
@@ -94,13 +94,13 @@ def test_every_start_compiles_a_program_under_the_name_of_its_function(folder, c
 
 @pytest.fixture
 def precise():
-    """A function that has products be made in another precision, until the test is over."""
+    """A function that changes the precision of matrix products until the end of the test."""
     yield lambda: jax.config.update("jax_default_matmul_precision", "highest")
     jax.config.update("jax_default_matmul_precision", None)
 
 
 @pytest.mark.parametrize("what", ["made of", "form", "code", "setting", "version"])
-def test_what_is_not_the_same_is_traced(folder, monkeypatch, precise, what):
+def test_changed_program_settings_or_code_are_traced_again(folder, monkeypatch, precise, what):
     Start().give()
     if what == "code":
         code = "other"
@@ -118,7 +118,7 @@ def test_what_is_not_the_same_is_traced(folder, monkeypatch, precise, what):
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:-1], lambda data: b"", lambda data: data[:-1] + bytes([data[-1] ^ 1])]
 )
-def test_what_is_damaged_is_traced_and_kept_anew(folder, damage):
+def test_damaged_cached_program_is_traced_and_saved_again(folder, damage):
     given = Start().give()
     (file,) = folder.iterdir()
     data = file.read_bytes()
@@ -131,12 +131,12 @@ def test_what_is_damaged_is_traced_and_kept_anew(folder, damage):
     assert last.traces == 0
 
 
-def test_what_was_traced_from_code_that_has_changed_since_is_not_kept(folder, monkeypatch):
+def test_trace_is_not_saved_if_the_code_changed_since_the_start(folder, monkeypatch):
     monkeypatch.setattr(compilation_cache, "_trace_cache", compilation_cache.TraceCache(folder, "that of the start"))
     assert Start().give().sums["sum"] == pytest.approx(2.5) and not [*folder.iterdir()]
 
 
-def test_the_checksum_of_code_knows_every_file_and_its_name(tmp_path):
+def test_package_hash_depends_on_every_file_and_its_name(tmp_path):
     (tmp_path / "inside").mkdir()
     (tmp_path / "a.py").write_text("x = 1")
     (tmp_path / "inside" / "b.py").write_text("y = 2")
@@ -152,7 +152,7 @@ def test_the_checksum_of_code_knows_every_file_and_its_name(tmp_path):
     assert len(set(sums)) == 4 and compilation_cache.hash_package(tmp_path) == sums[-1]
 
 
-def test_another_process_recalls_it_from_a_folder_that_was_moved(tmp_path):
+def test_another_process_uses_the_cache_in_a_moved_folder(tmp_path):
     code = """if True:
         import sys, jax
         from cxrjax.runtime import compilation_cache
@@ -173,11 +173,13 @@ def test_another_process_recalls_it_from_a_folder_that_was_moved(tmp_path):
     assert said == ["8.0 1", "8.0 0"]
 
 
-def test_what_cannot_be_written_down_or_kept_runs_all_the_same(folder, monkeypatch):
-    def ask(x):
+def test_programs_that_cannot_be_cached_still_run(folder, monkeypatch):
+    def call_python(x):
         return jax.pure_callback(lambda x: np.asarray(2 * x), x, x)
 
-    assert compilation_cache.CachedFunction(jax.jit(ask), "asks")(jnp.float32(4)) == 8 and not [*folder.iterdir()]
+    assert compilation_cache.CachedFunction(jax.jit(call_python), "asks")(jnp.float32(4)) == 8 and not [
+        *folder.iterdir()
+    ]
     other = compilation_cache.CachedFunction(jax.jit(lambda x: Unknown(2 * x)), "gives what is not registered")
     assert other(jnp.float32(4)).doubled == 8 and not [*folder.iterdir()]
 
@@ -188,7 +190,7 @@ def test_what_cannot_be_written_down_or_kept_runs_all_the_same(folder, monkeypat
     assert Start().give().sums["sum"] == pytest.approx(2.5) and not [*folder.iterdir()]
 
 
-def test_settings_that_change_on_the_way_are_seen(folder, precise):
+def test_changed_jax_settings_cause_a_new_trace(folder, precise):
     start = Start()
     start.give()
     precise()
@@ -196,7 +198,7 @@ def test_settings_that_change_on_the_way_are_seen(folder, precise):
     assert start.traces == 2
 
 
-def test_a_fault_of_the_program_is_told_as_without(folder):
+def test_error_of_the_program_is_raised_unchanged(folder):
     def fail(x):
         raise ValueError("no such rule")
 
@@ -204,7 +206,7 @@ def test_a_fault_of_the_program_is_told_as_without(folder):
         compilation_cache.CachedFunction(jax.jit(fail), "fails")(jnp.zeros(1))
 
 
-def test_nothing_is_kept_where_nothing_is_to_be(monkeypatch):
+def test_disabled_cache_traces_once_per_process(monkeypatch):
     monkeypatch.setattr(compilation_cache, "_trace_cache", None)
     start = Start()
     start.give()
@@ -212,8 +214,8 @@ def test_nothing_is_kept_where_nothing_is_to_be(monkeypatch):
     assert start.traces == 1
 
 
-def test_the_folder_and_what_is_traced_are_the_users_alone(tmp_path, cache_set_back):
-    """Whatever the umask is: entries are machine code, so whoever can write them runs code as the user."""
+def test_cache_folder_and_files_are_private(tmp_path, restored_cache):
+    """The umask does not matter: entries are machine code, so that anyone who can write them runs code as the user."""
     former = os.umask(0)
     try:
         compilation_cache.enable_compilation_cache(str(tmp_path / "new" / "kept"))
@@ -231,7 +233,7 @@ def test_the_folder_and_what_is_traced_are_the_users_alone(tmp_path, cache_set_b
 
 @pytest.mark.parametrize("path", [".", "traced", "other", "traced/other"])
 @pytest.mark.parametrize("fault", ["owner", "mode"])
-def test_a_folder_that_others_may_change_is_not_used(tmp_path, monkeypatch, cache_set_back, path, fault):
+def test_cache_folder_that_others_may_change_is_not_used(tmp_path, monkeypatch, restored_cache, path, fault):
     folder = tmp_path / "kept"
     (folder / "traced").mkdir(parents=True, mode=0o755)
     for file in ("other", "traced/other"):
@@ -265,6 +267,6 @@ def test_without_a_home_the_cache_is_in_the_temporary_folder(tmp_path, monkeypat
     assert [*tmp_path.iterdir()] == []
 
 
-def test_an_empty_home_is_looked_up_in_the_list_of_users(monkeypatch):
+def test_empty_home_is_looked_up_in_the_user_database(monkeypatch):
     monkeypatch.setenv("HOME", "")
     assert cache.find_home() == Path(pwd.getpwuid(os.geteuid()).pw_dir)

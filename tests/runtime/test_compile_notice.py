@@ -1,4 +1,4 @@
-"""JAX's events say when a compilation begins and ends."""
+"""The notice of a long compilation."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What is freed is kept, in large pages, and costs no new ones when asked for again; and is given back when told."""
+"""Freed memory is reused without new pages, lies in large pages, and is returned to the system by `trim_heap`."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-# Blocks of 64 MB, each page written once; says how many pages the system had to give in the second half.
+# Allocates blocks of 64 MB and writes each page once; prints the number of page faults in the second half.
 COUNT = """
 import ctypes, resource, sys
 from cxrjax.runtime import malloc
@@ -26,7 +26,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-# Holds 64 MB and frees it below another block, so that the end of the heap stays; says how much of that stays resident.
+# Frees 64 MB below another block, so that the heap does not shrink; prints how much of it stays resident.
 RESIDENT = """
 import ctypes
 from cxrjax.runtime import malloc
@@ -44,7 +44,7 @@ malloc.trim_heap()
 print(kept, resident() - before)
 """
 
-# Holds 64 MB in blocks of 1 MB, then gives back what is free and holds as much again; says how much is in large pages.
+# Allocates 64 MB in blocks of 1 MB, trims the heap and allocates as much again; prints how much is in large pages.
 LARGE = """
 import ctypes, re, sys
 from cxrjax.runtime import malloc
@@ -65,7 +65,7 @@ PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is Linux's")
-def test_freed_memory_is_asked_for_again_without_new_pages():
+def test_freed_memory_is_reused_without_new_pages():
     faults = {
         how: int(subprocess.run([sys.executable, "-c", COUNT, how], capture_output=True, text=True, check=True).stdout)
         for how in ("kept", "returned")
@@ -74,20 +74,20 @@ def test_freed_memory_is_asked_for_again_without_new_pages():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is Linux's")
-def test_freed_memory_is_given_back_when_that_is_said():
-    said = subprocess.run([sys.executable, "-c", RESIDENT], capture_output=True, text=True, check=True).stdout
-    kept, after = map(int, said.split())
-    assert kept > 60 << 20 and after < 4 << 20
+def test_trim_heap_returns_freed_memory():
+    output = subprocess.run([sys.executable, "-c", RESIDENT], capture_output=True, text=True, check=True).stdout
+    before, after = map(int, output.split())
+    assert before > 60 << 20 and after < 4 << 20
 
 
 @pytest.mark.skipif(
     not PAGES.exists() or "[madvise]" not in PAGES.read_text(), reason="this system does not leave it to each program"
 )
-def test_memory_lies_in_large_pages():
+def test_memory_is_in_large_pages():
     large = {}
     for how in ("kept", "returned"):
         command = [sys.executable, "-c", LARGE, how]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        large[how] = tuple(map(int, said.split()))
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        large[how] = tuple(map(int, output.split()))
     assert large["returned"] == (0, 0)
     assert large["kept"][0] >= 60 << 20 and large["kept"][1] >= 120 << 20

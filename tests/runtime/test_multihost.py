@@ -1,4 +1,4 @@
-"""Several devices and several processes do what one does; the processes are real, and meet on loopback."""
+"""Results of several devices or processes equal those of one; the processes are real and connect on loopback."""
 
 import json
 import os
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_all(commands: list[list[str]], devices: int = 1) -> None:
-    """Run processes at once, each of so many CPU devices."""
+    """Run processes in parallel, each with `devices` CPU devices."""
     cpu = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT)}
     with ExitStack() as running:
         started = []
@@ -30,8 +30,8 @@ def run_all(commands: list[list[str]], devices: int = 1) -> None:
             started.append(running.enter_context(process))
             running.callback(process.kill)  # before it is waited for
         for process in started:
-            _, said = process.communicate(timeout=900)  # of a machine that others share
-            assert process.returncode == 0, said[-3000:]
+            _, output = process.communicate(timeout=900)  # of a machine that others share
+            assert process.returncode == 0, output[-3000:]
 
 
 def find_port() -> int:
@@ -48,7 +48,7 @@ def alone():
 @pytest.mark.parametrize(
     "processes, devices, used", [(1, 8, 6), (2, 1, 2), pytest.param(2, 4, 6, marks=pytest.mark.slow)]
 )
-def test_steps_and_rows_are_those_of_one_device(tmp_path, alone, processes, devices, used):
+def test_steps_and_rows_equal_those_of_one_device(tmp_path, alone, processes, devices, used):
     """Batches of 1, 6, 9 and 17 rows do not divide by all devices. SGD, float32, 4 steps."""
     outs = [tmp_path / f"{process}.npz" for process in range(processes)]
     place = [f"127.0.0.1:{find_port()}", str(processes)] if processes > 1 else []
@@ -66,25 +66,25 @@ def test_steps_and_rows_are_those_of_one_device(tmp_path, alone, processes, devi
 
 
 @pytest.mark.parametrize(
-    "said, expected",
+    "variables, expected",
     [
         ({}, min(len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(), 8)),
         ({"JAX_NUM_CPU_DEVICES": "3"}, 3),
         ({"XLA_FLAGS": "--xla_force_host_platform_device_count=5"}, 5),
     ],
 )
-def test_every_core_is_a_device_unless_the_user_says_otherwise(said, expected):
+def test_every_core_is_a_device_unless_a_variable_is_set(variables, expected):
     words = (
         "import jax; from cxrjax.runtime import sharding; sharding.use_one_device_per_core(); print(jax.device_count())"
     )
-    kept = {name: value for name, value in os.environ.items() if name not in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")}
-    environment = kept | {"JAX_PLATFORMS": "cpu"} | said
+    inherited = {name: value for name, value in os.environ.items() if name not in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")}
+    environment = inherited | {"JAX_PLATFORMS": "cpu"} | variables
     found = subprocess.run([sys.executable, "-c", words], cwd=ROOT, env=environment, capture_output=True, check=True)
     assert int(found.stdout) == expected
 
 
 @pytest.mark.slow
-def test_a_run_of_two_processes_or_of_eight_devices_is_that_of_one(tmp_path):
+def test_run_on_two_processes_or_eight_devices_equals_one_device(tmp_path):
     """Trained and evaluated by the command line, ten radiographs in batches of nine and five of five."""
     assert prepare(["phantom", f"--out={tmp_path}", "--count=4", "--size=64", "--split_ratios=0.6,0.2,0.2"]) == 0
     settings = {

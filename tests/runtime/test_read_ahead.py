@@ -1,4 +1,4 @@
-"""Items are worked on ahead, in order, and never more than there is room for."""
+"""Items are processed ahead, in order and up to a limit."""
 
 import threading
 from itertools import count
@@ -8,7 +8,7 @@ import pytest
 from cxrjax.runtime.read_ahead import map_ahead
 
 
-def test_results_are_in_order_and_items_are_drawn_only_so_far_ahead():
+def test_results_are_in_order_and_reading_ahead_is_limited():
     drawn = []
 
     def items():
@@ -37,7 +37,7 @@ def test_threads_work_while_a_result_is_used():
     assert ready.wait(10) and list(results) == [1]
 
 
-def test_an_error_is_raised_in_its_place():
+def test_error_is_raised_in_the_order_of_results():
     results = map_ahead(lambda number: 6 // number, [3, 2, 0, 1], num_threads=2, num_ahead=4)
     assert [next(results), next(results)] == [2, 3]
     with pytest.raises(ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""Signals end a process soon, by one line and the status of the signal; each case is a process of its own."""
+"""Signals end a process with one line and the status of the signal; each test starts a process."""
 
 import signal
 import subprocess
@@ -27,7 +27,7 @@ def start(body):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_is_one_line_and_its_status(number, status):
+def test_signal_ends_with_one_line_and_its_exit_status(number, status):
     process = start("""
         try:
             with signals.handled(lambda: "go on"):
@@ -45,7 +45,7 @@ def test_a_signal_is_one_line_and_its_status(number, status):
     assert err == f"cxrjax: stopped by {number.name}; go on\n"
 
 
-def test_a_closed_terminal_does_not_end_what_nohup_started():
+def test_hangup_does_not_end_a_process_started_by_nohup():
     process = start("""
         import signal
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
@@ -59,7 +59,7 @@ def test_a_closed_terminal_does_not_end_what_nohup_started():
     assert process.returncode == 0 and out == "done\n" and not err
 
 
-def test_a_process_that_computes_outside_python_is_ended_after_the_grace():
+def test_blocked_process_is_ended_after_the_grace_period():
     process = start("""
         import threading
         def block():  # an instruction that no handler interrupts, as a compilation is
@@ -86,7 +86,7 @@ def test_a_process_that_computes_outside_python_is_ended_after_the_grace():
         "sys.exit(1)",
     ],
 )
-def test_an_error_that_was_made_of_the_signal_is_no_traceback(swallow):
+def test_errors_caused_by_the_signal_print_no_traceback(swallow):
     process = start(f"""
         with signals.handled(lambda: "go on"):
             try:
@@ -100,7 +100,7 @@ def test_an_error_that_was_made_of_the_signal_is_no_traceback(swallow):
     assert process.returncode == 130 and err == "cxrjax: stopped by SIGINT; go on\n"
 
 
-def test_a_signal_in_a_clean_up_whose_errors_python_drops_is_raised_after_it():
+def test_signal_during_a_destructor_is_raised_afterwards():
     process = start("""
         class Slow:
             def __del__(self):
@@ -116,7 +116,7 @@ def test_a_signal_in_a_clean_up_whose_errors_python_drops_is_raised_after_it():
     assert process.returncode == 143 and err == "cxrjax: stopped by SIGTERM; go on\n"
 
 
-def test_what_is_registered_for_the_exit_runs_and_is_written_before_the_process_ends_without_destructors():
+def test_exit_functions_run_and_destructors_do_not():
     process = start("""
         import atexit
         class Crash:
@@ -134,7 +134,7 @@ def test_what_is_registered_for_the_exit_runs_and_is_written_before_the_process_
     assert out == "temporary files are removed\n"
 
 
-def test_a_deferred_block_ends_by_itself():
+def test_deferred_block_finishes_after_a_signal():
     process = start("""
         with signals.handled(lambda: "go on"), signals.deferred(grace=30) as stop:
             print("ready", flush=True)
@@ -165,7 +165,7 @@ def test_a_second_signal_ends_a_deferred_block():
     assert process.returncode == 143 and err == "cxrjax: stopped by SIGTERM; go on\n"
 
 
-def test_nothing_is_changed_without_a_signal():
+def test_process_without_a_signal_is_not_affected():
     process = start("""
         with signals.handled(lambda: "go on"):
             print("ready", flush=True)

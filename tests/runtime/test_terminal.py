@@ -1,4 +1,4 @@
-"""What is printed neither moves a terminal nor fails."""
+"""Printed text has no control characters, and printing does not fail."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "escaped"),
     [
         ("plain 肺 é.png", "plain 肺 é.png"),
         ("\x1b[31mred", "\\x1b[31mred"),
@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
         ("\u2028", "\\u2028"),
     ],
 )
-def test_what_a_terminal_acts_on_is_escaped(text, shown):
-    assert escape(text) == shown
+def test_control_characters_are_escaped(text, escaped):
+    assert escape(text) == escaped
     assert escape("a\n\x1b", allowed="\n") == "a\n\\x1b"
 
 
@@ -41,25 +41,25 @@ def run(body, shell):
 MANY = "for i in range(20000): print('line', i)\nprint('done', file=sys.stderr)\nsys.exit(3)"
 
 
-def test_a_reader_that_leaves_stops_nothing():
+def test_closed_pipe_does_not_stop_the_process():
     result = run(MANY, "| head -1; exit ${PIPESTATUS[0]}")
     assert result.returncode == 3 and (result.stdout, result.stderr) == ("line 0\n", "done\n")
 
 
-def test_a_full_device_is_an_error_and_no_traceback_follows_it():
+def test_full_device_is_an_error_without_a_traceback():
     body = "try:\n  print('x')\nexcept OSError as error:\n  print(error.strerror, file=sys.stderr)\nsys.exit(1)"
     result = run(body, "> /dev/full")
     assert (result.returncode, result.stderr) == (1, "No space left on device\n")
 
 
-def test_a_closed_stream_gives_its_number_to_no_file(tmp_path):
+def test_descriptor_of_a_closed_stream_is_not_reused(tmp_path):
     body = f"file = open({str(tmp_path / 'data')!r}, 'w'); print('lost', file=sys.stderr); os.write(2, b'lost')"
     for shell in ("2>&-", ">&- 2>&-", "<&- >&- 2>&-"):
         assert run(f"{body}; assert file.fileno() > 2", shell).returncode == 0
         assert (tmp_path / "data").read_text() == ""
 
 
-def test_a_log_that_holds_the_former_stream_still_writes():
+def test_log_handler_of_the_former_stream_still_writes():
     program = "import sys, logging; log = logging.StreamHandler(sys.stderr); from cxrjax.runtime import terminal\n"
     program += "terminal.guard_streams(); logging.getLogger().addHandler(log); print('a', file=sys.stderr)\n"
     program += "logging.error('b')"
@@ -67,7 +67,7 @@ def test_a_log_that_holds_the_former_stream_still_writes():
     assert (result.returncode, result.stderr) == (0, "a\nb\n")
 
 
-def test_what_the_encoding_lacks_is_escaped():
+def test_characters_outside_the_encoding_are_escaped():
     result = run("print('\\u80ba')", "")
     assert result.returncode == 0
     result = subprocess.run(
@@ -78,7 +78,7 @@ def test_what_the_encoding_lacks_is_escaped():
     assert (result.returncode, result.stdout) == (0, "\\u80ba\n")
 
 
-def test_a_terminal_that_was_closed_ends_nothing():
+def test_closed_terminal_does_not_stop_the_process():
     master, slave = os.openpty()
     with open(slave, "w") as file:
         stream = terminal._Guarded(file)
