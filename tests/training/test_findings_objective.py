@@ -27,7 +27,7 @@ def logit(p):
     return np.log(np.asarray(p) / (1 - np.asarray(p)))
 
 
-def test_the_loss_is_the_mean_over_known_entries():
+def test_loss_is_the_mean_over_known_targets():
     logits = logit([[0.8, 0.5], [0.3, 0.9], [0.6, 0.1], [0.5, 0.25]]).astype(np.float32)
     surprise = -np.log([0.8, 0.5, 0.7, 0.6, 0.5, 0.25])
     assert losses.binary_cross_entropy(logits, TARGETS, jnp.ones(2)) == pytest.approx(surprise.mean(), rel=1e-5)
@@ -39,7 +39,7 @@ def test_the_loss_is_the_mean_over_known_entries():
     assert soft == pytest.approx(-(0.25 * np.log(0.8) + 0.75 * np.log(0.2)), rel=1e-5)
 
 
-def test_an_entry_that_is_not_known_has_no_gradient_and_none_at_all_has_no_loss():
+def test_unknown_targets_have_no_gradient_and_no_loss():
     logits = jnp.asarray(logit([[0.8, 0.5], [0.3, 0.9], [0.6, 0.1], [0.5, 0.25]]), jnp.float32)
     gradient = jax.grad(losses.binary_cross_entropy)(logits, TARGETS, jnp.ones(2), 2.0)
     np.testing.assert_array_equal(np.asarray(gradient) == 0, ~(TARGETS >= 0))
@@ -49,7 +49,7 @@ def test_an_entry_that_is_not_known_has_no_gradient_and_none_at_all_has_no_loss(
 
 
 @pytest.mark.parametrize(("uncertain", "value"), [("ignore", NAN), ("zeros", 0), ("ones", 1)])
-def test_uncertain_entries_are_left_out_or_count_as_the_setting_says(config, uncertain, value):
+def test_uncertain_setting_ignores_or_replaces_uncertain_targets(config, uncertain, value):
     config.training.uncertain = uncertain
     objective = objectives.choose(freeze(config), TARGETS)
     logits = logit([[0.8, 0.5], [0.3, 0.9], [0.6, 0.1], [0.5, 0.25]]).astype(np.float32)
@@ -75,7 +75,7 @@ def test_a_finding_with_one_value_is_refused_by_name(config, column, problem):
         objectives.choose(freeze(config), table)
 
 
-def test_every_finding_and_none_are_drawn_equally_often_by_balanced():
+def test_balanced_sampling_draws_every_finding_and_none_equally():
     labels = np.array([[1, 0]] * 40 + [[0, 1]] * 8 + [[1, 1]] * 2 + [[0, 0]] * 50, bool)
     sampler = BatchSampler(labels, 100, "balanced", seed=0)
     drawn = labels[np.concatenate([sampler.epoch_rows(epoch).ravel() for epoch in range(60)])]
@@ -86,7 +86,7 @@ def test_every_finding_and_none_are_drawn_equally_often_by_balanced():
     np.testing.assert_array_equal(np.bincount(repeated), np.where(labels[:, 1], 2, 1))
 
 
-def test_scores_of_validation_are_those_of_findings_with_both_values(config):
+def test_validation_scores_use_findings_with_both_values(config):
     targets = np.array([[1, 1], [0, 1], [1, -1], [0, 1], [1, NAN]], np.float32)  # b is never negative
     probabilities = np.array([[0.9, 0.5], [0.2, 0.5], [0.6, 0.5], [0.7, 0.5], [NAN, NAN]])
     scores = objectives.finding_metrics(targets, probabilities, probabilities > 0.55)
@@ -98,7 +98,7 @@ def test_scores_of_validation_are_those_of_findings_with_both_values(config):
     assert scores["loss"] == pytest.approx(-np.log(known).mean())
 
 
-def test_validation_has_labels_in_words_and_says_which_metric_it_lacks(config):
+def test_validation_has_label_names_and_names_the_undefined_metric(config):
     objective = objectives.choose(freeze(config), TARGETS)
     votes = voting.VoteResult(
         votes=np.array([[3, 1], [0, 2], [0, 0]]),

@@ -1,4 +1,4 @@
-"""A training of several findings: its loss, what it samples by, and its validation."""
+"""Training with several findings: loss, sampling labels and validation."""
 
 import jax
 import numpy as np
@@ -44,7 +44,7 @@ def task():
     return classification.build(frozen, radiographs, radiographs, segmenter)
 
 
-def test_a_training_step_learns_from_what_is_known_alone(task):
+def test_training_step_ignores_unknown_targets(task):
     variables = task.init(jax.random.key(0))
     run = jax.jit(jax.value_and_grad(task.loss, has_aux=True))
 

@@ -11,7 +11,7 @@ from cxrjax.training import lr_finder
 from cxrjax.training.task import Task
 
 
-def test_the_running_mean_does_not_lean_towards_its_beginning():
+def test_running_mean_is_bias_corrected():
     mean = lr_finder.RunningMean()
     for value in (4.0, 2.0):
         mean.add(value)
@@ -22,7 +22,7 @@ def test_the_suggestion_is_a_tenth_of_the_rate_of_the_lowest_loss():
     assert lr_finder.suggest([1e-4, 1e-3, 1e-2, 1e-1], [3.0, 2.0, 1.0, 9.0]) == pytest.approx(1e-3)
 
 
-def test_it_stops_when_the_loss_explodes_and_the_loss_is_that_of_each_step(tmp_path, monkeypatch):
+def test_finder_stops_when_the_loss_explodes(tmp_path, monkeypatch):
     """Gradient descent on 5 w^2 is w' = (1 - 10 rate) w: it converges below a rate of 0.2 and explodes above."""
 
     def loss(params, batch_stats, batch, key):

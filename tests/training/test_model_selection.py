@@ -1,4 +1,4 @@
-"""Better means strictly better, in the metric's own direction."""
+"""Selection of the best network: strictly better, in the direction of the metric."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +18,7 @@ from cxrjax.training import losses, model_selection, objectives, schedules, segm
         ("val/macro_auroc", (float("nan"), 0.4, float("nan")), [False, True, False]),
     ],
 )
-def test_best_and_stale_by_hand(metric, values, better):
+def test_update_best_by_hand(metric, values, better):
     best, stale, found = jnp.float32(-jnp.inf), jnp.int32(0), []
     for value in values:
         waited = int(stale)
@@ -32,13 +32,13 @@ def test_best_and_stale_by_hand(metric, values, better):
     assert model_selection.best_epoch([{metric: value} for value in values], metric)[metric] == values[last]
 
 
-def test_a_metric_that_is_not_there_is_named():
+def test_unknown_metric_is_named():
     with pytest.raises(ValueError, match="no metric called 'f1'; there are loss"):
         model_selection.signed_metric("f1", {"loss": 1.0})
 
 
-def test_left_and_right_count_in_choosing_a_segmenter():
-    """As the original's mean over heart, left and right lung: exchanged, a third is right; both called right, half."""
+def test_average_jaccard_distinguishes_left_and_right_lung():
+    """As in the original's mean over heart and lungs: swapped lungs score a third, both as right lung score a half."""
     truth = np.zeros((64, 64), np.uint8)
     truth[10:50, 8:24], truth[10:50, 40:56], truth[30:50, 24:40] = 3, 2, 1
     exchanged, one_side = truth.copy(), np.where(truth == 2, 3, truth)
@@ -56,7 +56,7 @@ def test_left_and_right_count_in_choosing_a_segmenter():
     assert score((exchanged, truth, known), (exchanged, truth > 1, lungs_alone)) == pytest.approx((1 + 0 + 0 + 1) / 4)
 
 
-def test_pixels_predicted_as_heart_are_not_scored_where_the_mask_includes_the_lungs_behind_it():
+def test_heart_pixels_are_not_scored_in_masks_with_lungs_behind_it():
     truth = np.zeros((8, 8), np.uint8)
     truth[2:6, 1:7] = 1  # both lungs and the heart between them
     predicted = np.zeros((8, 8), np.uint8)
@@ -72,7 +72,7 @@ def test_pixels_predicted_as_heart_are_not_scored_where_the_mask_includes_the_lu
     assert all(np.isnan(with_heart[f"dice_{name}"]) for name in ("heart", "left lung", "right lung"))
 
 
-def test_a_metric_that_validation_cannot_tell_is_refused_before_the_first_epoch():
+def test_undefined_validation_metric_is_refused_before_training():
     one, both, found = np.zeros(5, int), np.array([0, 1, 0]), np.ones(5, bool)
     with pytest.raises(ValueError, match="macro_auroc is no number in val, where all radiographs are of one class"):
         objectives.check_metric("macro_auroc", "val", one, found)
@@ -84,7 +84,7 @@ def test_a_metric_that_validation_cannot_tell_is_refused_before_the_first_epoch(
         objectives.check_metric(metric, "val", both, found)
 
 
-def test_what_a_plateau_waits_for_is_checked_likewise():
+def test_plateau_metric_is_checked_too():
     training = default_config().training
     training.metric, training.plateau_metric = "macro_f1", "val/macro_auroc"
     assert model_selection.list_watched(training) == {"training.metric": "macro_f1"}  # no plateau is waited for
@@ -107,10 +107,10 @@ def test_what_a_plateau_waits_for_is_checked_likewise():
         model_selection.list_watched(training)
 
 
-def test_a_batch_of_a_class_that_weighs_nothing_has_no_loss():
+def test_loss_of_a_batch_with_zero_class_weight_is_zero():
     assert losses.cross_entropy(jnp.zeros((2, 3)), jnp.array([0, 0]), jnp.array([0.0, 1, 1])) == 0
 
 
-def test_milestones_of_one_step_fall_together():
+def test_milestones_of_the_same_step_multiply():
     schedule = schedules.build_schedule("steps", 1.0, 5, 0, (0.7, 0.8, 0.9), 0.1, 1, (0.25, 25, 1e5))
     assert float(schedule(5)) == pytest.approx(1e-3)

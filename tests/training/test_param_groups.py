@@ -1,4 +1,4 @@
-"""Every group of parameters moves by exactly its rate, and what is frozen does not move at all."""
+"""Every group of parameters moves by exactly its rate, and frozen parameters do not move."""
 
 import re
 from functools import partial
@@ -31,9 +31,9 @@ def by_path(tree):
 
 def test_every_group_moves_by_exactly_its_rate(network):
     _, variables, _ = network
-    optimiser = param_groups.apply_param_groups(optax.identity(), RATES)
+    optimizer = param_groups.apply_param_groups(optax.identity(), RATES)
     ones = jax.tree.map(jnp.ones_like, variables["params"])
-    direction, _ = optimiser.update(ones, optimiser.init(variables["params"]), variables["params"])
+    direction, _ = optimizer.update(ones, optimizer.init(variables["params"]), variables["params"])
     seen = {}
     for path, moved in by_path(direction).items():
         name = path.removeprefix("backbone/")
@@ -45,7 +45,7 @@ def test_every_group_moves_by_exactly_its_rate(network):
 
 
 def train_frozen(module, variables, x, frozen):
-    """What a step of training gives and the statistics after it, where some groups are frozen; as one program."""
+    """Return the output of a jitted training step with frozen groups, and the new batch statistics."""
 
     @jax.jit
     def train(variables):
@@ -55,7 +55,7 @@ def train_frozen(module, variables, x, frozen):
     return train(variables)
 
 
-def test_frozen_batch_norms_are_the_same_in_training_and_in_use(apply, network):
+def test_frozen_batch_norms_are_equal_in_training_and_inference(apply, network):
     module, variables, x = network
     # Statistics that the batch does not have: a batch norm that used or moved by its own would show.
     variables = variables | {"batch_stats": jax.tree.map(lambda s: s + 0.3, variables["batch_stats"])}
@@ -65,7 +65,7 @@ def test_frozen_batch_norms_are_the_same_in_training_and_in_use(apply, network):
 
 
 @pytest.mark.parametrize("frozen", [".*", "down_0/layer_1/", "bottleneck/|transition_down_1/mix/"])
-def test_frozen_norms_of_dense_blocks_go_by_their_running_statistics(apply, frozen):
+def test_frozen_norms_of_dense_blocks_use_running_statistics(apply, frozen):
     module = registry.create("fc_densenet29", 2, blocks=(2, 2), bottleneck=2, growth=4, stem=6, dropout=0.0)
     x = jax.random.normal(jax.random.key(1), (2, 16, 16, 1))
     variables = jax.jit(module.init, static_argnames="train")(jax.random.key(0), x, train=False)
@@ -90,7 +90,7 @@ def test_frozen_norms_of_dense_blocks_go_by_their_running_statistics(apply, froz
         np.testing.assert_allclose(trained, in_use, atol=1e-5)
 
 
-def test_only_the_frozen_statistics_stay(network):
+def test_only_frozen_batch_statistics_are_unchanged(network):
     module, variables, x = network
     _, new = train_frozen(module, variables, x, RATES)
     before = by_path(variables["batch_stats"])
@@ -98,14 +98,14 @@ def test_only_the_frozen_statistics_stay(network):
         assert np.array_equal(after, before[path]) == ("layer2_" in path), path
 
 
-def test_frozen_parameters_keep_no_state(network):
+def test_frozen_parameters_have_no_optimizer_state(network):
     _, variables, _ = network
     frozen = param_groups.apply_param_groups(optax.scale_by_adam(), [(r"(?!.*fc/)", 0.0)]).init(variables["params"])
     head = sum(leaf.size for path, leaf in by_path(variables["params"]).items() if "fc/" in path)
     assert sum(leaf.size for leaf in jax.tree.leaves(frozen)) == 2 * head + 1  # two moments and the count
 
 
-def test_a_second_phase_frees_what_was_frozen():
+def test_second_phase_unfreezes_parameter_groups():
     phases = param_groups.plan_phases(RATES, 30, 0.1)
     assert [param_groups.phase_at(phases, step).start_step for step in (0, 29, 30, 99)] == [0, 0, 30, 30]
     path = "layer2_0/conv1/kernel"

@@ -1,4 +1,4 @@
-"""What a training shows of an example that is not augmented is what validation shows of it."""
+"""A training example that is not augmented has the same input as in validation."""
 
 import jax
 import numpy as np
@@ -9,7 +9,7 @@ from cxrjax.data import batch
 from cxrjax.inference import lung_segmenter
 from cxrjax.training import classification
 
-SIZE, SHOWN = 48, 40  # pixels; a center crop of 1/6
+SIZE, CROP_SIZE = 48, 40  # pixels; a center crop of 1/6
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def task():
     config.task = "classify"
     config.classifier.architecture, config.classifier.classes = "hieu2695_baseline", ("normal", "viral")
     config.patches.mode, config.patches.mask_lungs = "global", False
-    config.patches.size, config.patches.center_crop = SHOWN, 1 / 6
+    config.patches.size, config.patches.center_crop = CROP_SIZE, 1 / 6
     config.augmentation.rotation, config.augmentation.flip_horizontal = 15.0, 0.5
     config = freeze(config)
     images = np.random.default_rng(0).integers(1, 255, (2, SIZE, SIZE)).astype(np.uint8)
@@ -28,11 +28,11 @@ def task():
     return classification.build(config, split, split, lung_segmenter.LungSegmenter(config, None))
 
 
-def test_a_plain_example_is_the_middle_and_an_augmented_one_lies_anywhere(task):
+def test_plain_example_is_the_center_crop_and_augmented_ones_vary(task):
     variables, run = task.init(jax.random.key(0)), jax.jit(task.loss)
     images = task.data["images"]
     frame = np.ones((SIZE, SIZE), bool)
-    frame[4:44, 4:44] = False  # round the middle 40 of 48 pixels
+    frame[4:44, 4:44] = False  # around the middle 40 of 48 pixels
     others = np.where(frame, 255 - images, images)
 
     def loss(pictures, seed, augmented):

@@ -1,4 +1,4 @@
-"""Images of validation radiographs show outlines where the masks end, and cost no prediction of their own."""
+"""Preview images of validation radiographs: outlines, captions, and no effect on metrics."""
 
 import jax
 import numpy as np
@@ -23,11 +23,11 @@ def box(rows: slice, columns: slice, side: int = 32) -> np.ndarray:
 
 
 def is_color(rgb: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
-    """Which pixels are as close to a color as the smooth edge of its line is, and not gray."""
+    """Return a mask of the pixels that are close to a color, as the smooth edges of its lines, and not gray."""
     return (np.abs(rgb.astype(int) - color).max(-1) < 60) & (np.ptp(rgb.astype(int), axis=-1) > 60)
 
 
-def test_outlines_follow_the_outer_pixels_of_a_mask_at_the_scale_of_the_image():
+def test_outlines_follow_the_outer_pixels_of_a_scaled_mask():
     gray = np.full((32, 32), 90, np.uint8)
     drawn = plotting.draw_preview(gray, [(box(slice(8, 24), slice(4, 12)), ORANGE)], [[("text", "#FFFFFF")]])
     assert preview.SIDE == 320 and drawn.shape == (320 + 20 + 12, 320, 3)
@@ -40,7 +40,7 @@ def test_outlines_follow_the_outer_pixels_of_a_mask_at_the_scale_of_the_image():
 
 
 @pytest.mark.parametrize("mask_type", [batch.STRUCTURES_KNOWN, batch.LUNGS_KNOWN])
-def test_the_heart_is_drawn_where_it_is_annotated(mask_type):
+def test_heart_is_drawn_only_if_annotated(mask_type):
     heart = box(slice(12, 16), slice(14, 18))
     truth = 2 * box(slice(4, 28), slice(4, 12)) + 3 * box(slice(4, 28), slice(20, 28)) + heart
     predicted = (2 * box(slice(6, 26), slice(5, 11)) + heart).astype(np.uint8)
@@ -82,7 +82,7 @@ def validate(config, workdir):
 
 
 @pytest.mark.parametrize("variant", ["segment", "classify"])
-def test_images_change_no_metric_and_do_not_depend_on_where_radiographs_are_cached(phantom_runs, tmp_path, variant):
+def test_previews_change_no_metric_and_do_not_depend_on_the_cache(phantom_runs, tmp_path, variant):
     config = configure(phantom_runs, variant, 3)
     with_images = validate(config, tmp_path / "memory")
     config.data.cache_limit_mb = 0.0
@@ -97,7 +97,7 @@ def test_images_change_no_metric_and_do_not_depend_on_where_radiographs_are_cach
     assert len(distinct) == 3
 
 
-def test_what_is_read_of_a_row_is_what_validation_reads(phantom_runs, tmp_path):
+def test_reading_single_rows_equals_validation_batches(phantom_runs, tmp_path):
     config = freeze(configure(phantom_runs, "classify", 3))
     frozen = trainer.setup_workdir(config, tmp_path)
     segmenter = trainer.LungSegmenter(frozen, trainer.run_dir.load_segmenter(tmp_path / "segmenter", frozen))

@@ -1,4 +1,4 @@
-"""Each remedy does what its paper says, by numbers worked out by hand or by another implementation."""
+"""Each remedy against hand-worked numbers of its paper or another implementation."""
 
 import io
 from functools import partial
@@ -108,7 +108,7 @@ def test_batches_are_made_of_pairs():
         BatchSampler(labels, 3, "shuffle", seed=0, draw_partners=draw)
 
 
-def test_a_source_of_one_class_is_drawn_seldom_or_left_out():
+def test_single_class_weight_reduces_draws_of_sources_of_one_class():
     assert weights_of() is None
     np.testing.assert_allclose(weights_of(single_class_weight=0.5), [0.2, 0.2, 0.2, 0.2, 0.1, 0.1])
     np.testing.assert_allclose(weights_of(single_class_weight=0.0), [0.25] * 4 + [0, 0])
@@ -146,7 +146,7 @@ def test_a_group_without_examples_in_a_batch_gains_no_weight():
     assert weights[1] < start[1] < weights[0]
 
 
-def test_a_source_of_one_class_has_no_balanced_loss_and_equal_shares_change_nothing():
+def test_bias_balanced_logits_of_single_class_and_balanced_sources():
     prior = bias_balanced.log_prior(np.array([[0, 7], [5, 5]]))
     sources = jnp.array([0, 1])
     logits = jnp.array([[2.0, -1.0], [2.0, -1.0]])
@@ -157,7 +157,7 @@ def test_a_source_of_one_class_has_no_balanced_loss_and_equal_shares_change_noth
     assert not gradient(logits).any()
 
 
-def test_the_gradient_of_the_adversary_is_reversed_for_the_features_alone():
+def test_adversary_reverses_only_the_gradient_of_the_features():
     weights = adversary.init(jax.random.key(0), 3, 2)
     features = jax.random.normal(jax.random.key(1), (5, 3))
     sources = jnp.array([0, 1, 0, 1, 1])
@@ -181,7 +181,7 @@ def test_distance_correlation_is_1_of_equal_samples_and_0_of_independent_ones():
 
 
 @pytest.mark.parametrize("quality", [20, 50, 90])
-def test_jpeg_is_that_of_pillow(quality):
+def test_jpeg_compression_equals_pillow(quality):
     rng = np.random.default_rng(0)
     image = np.kron(rng.integers(40, 200, (6, 6)), np.ones((8, 8))) + rng.normal(0, 12, (48, 48))
     pixels = np.clip(image, 0, 255).astype(np.uint8)[:45, :43]
@@ -195,7 +195,7 @@ def test_jpeg_is_that_of_pillow(quality):
     assert difference.mean() < 0.25 * np.abs(expected - pixels).mean()
 
 
-def test_appearance_is_varied_by_chance_within_the_gray_range():
+def test_appearance_is_varied_at_random_within_the_gray_range():
     image = jax.random.uniform(jax.random.key(0), (16, 16))
     vary = jax.jit(appearance.vary)
     np.testing.assert_array_equal(vary(jax.random.key(1), image, 0.0), image)
@@ -204,7 +204,7 @@ def test_appearance_is_varied_by_chance_within_the_gray_range():
     assert len({one.tobytes() for one in varied}) == 4
 
 
-def test_surroundings_are_those_of_another_radiograph_and_the_box_of_the_lungs_stays():
+def test_surroundings_are_swapped_outside_the_lung_box():
     images = np.stack([np.full((50, 50), level, np.uint8) for level in (10, 20, 30)])
     lungs = np.zeros((3, 50, 50), bool)
     lungs[:2, 20:30, 10:40] = True  # the third has no lungs
@@ -219,7 +219,7 @@ def test_surroundings_are_those_of_another_radiograph_and_the_box_of_the_lungs_s
     np.testing.assert_array_equal(surroundings.swap(jax.random.key(2), images, lungs, 0.0), images)
 
 
-def test_the_phase_of_a_mixed_spectrum_stays_and_its_amplitude_lies_between_those_of_both():
+def test_mixed_spectrum_has_its_phase_and_interpolated_amplitude():
     images = 0.5 + 0.1 * jax.random.uniform(jax.random.key(1), (4, 8, 6), minval=-1, maxval=1)
     mixed = spectrum.mix(jax.random.key(0), images, 1.0)
     before = np.fft.fft2(images)
@@ -236,7 +236,7 @@ def test_the_phase_of_a_mixed_spectrum_stays_and_its_amplitude_lies_between_thos
     np.testing.assert_array_equal(spectrum.mix(jax.random.key(0), images, 0.0), images)
 
 
-def test_a_radiograph_is_mixed_with_its_class_from_another_source_alone():
+def test_radiographs_are_mixed_only_with_their_class_of_other_sources():
     images = jnp.array([0.0, 1.0, 0.25, 0.75])[:, None, None] * jnp.ones((1, 2, 2))
     mixed = mixed_sources.mix(jax.random.key(0), images, jnp.array([0, 0, 0, 1]), jnp.array([0, 1, 0, 1]), 1.0)
     assert ((mixed > 0) & (mixed < 1)).all()
@@ -248,7 +248,7 @@ def test_a_radiograph_is_mixed_with_its_class_from_another_source_alone():
     )
 
 
-def test_matched_classes_are_alike_in_every_stratum_and_incomplete_strata_are_left_out():
+def test_matching_balances_classes_in_complete_strata_only():
     strata = ["a", "a", "a", "b", "b", "c"]
     labels = np.array([0, 0, 1, 0, 1, 0])
     weights = matching.sampling_weights(strata, labels, 2)
@@ -269,7 +269,7 @@ def test_strata_are_groups_of_age_sex_and_view():
         matching.list_strata(radiographs, ("height",))
 
 
-def test_the_worst_recalls_are_those_of_the_worst_class_and_cell():
+def test_worst_recalls_of_class_and_group_by_hand():
     correct = np.array([1, 1, 1, 0, 1, 1], bool)
     scores = worst_group.worst_recalls(correct, LABELS, SOURCES)
     assert scores == {"worst_class": pytest.approx(2 / 3), "worst_group": 0.0}
@@ -302,7 +302,7 @@ def task_of(sources=SOURCES, **remedy):
     return config, classification.build(config, split, split, lung_segmenter.LungSegmenter(config, None))
 
 
-def test_the_state_has_the_variables_of_remedies_and_the_network_that_is_saved_has_not():
+def test_remedy_variables_are_in_the_state_but_not_in_saved_networks():
     config, task = task_of(loss="group_dro", adversary=0.5, distance_correlation=0.1, balance=True)
     training = trainer.Trainer(config, task)
     state = training.init_state(0)
@@ -322,7 +322,7 @@ def test_the_state_has_the_variables_of_remedies_and_the_network_that_is_saved_h
     assert {"worst_class", "worst_group"} <= set(task.validate(jax.device_get(saved)).metrics)
 
 
-def test_without_remedies_the_loss_is_the_cross_entropy_and_equal_shares_balance_nothing():
+def test_loss_without_remedies_equals_bias_balanced_with_equal_shares():
     losses = {}
     for loss, sources in (("none", SOURCES), ("bias_balanced", "abbbab")):  # each source has as many of both classes
         config, task = task_of(sources, loss=loss)
@@ -345,7 +345,7 @@ def test_a_remedy_that_cannot_work_is_refused(sources, remedy, reason):
         task_of(sources, **remedy)
 
 
-def test_the_last_layer_is_that_of_scikit_learn_with_the_weights_of_the_groups():
+def test_last_layer_fit_equals_weighted_scikit_learn():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(60, 3)) * [1.0, 5.0, 0.1] + [0, 3, -2]
     labels = (features[:, 0] + 0.5 * rng.normal(size=60) > 0).astype(int) + (features[:, 1] > 5)
@@ -359,7 +359,7 @@ def test_the_last_layer_is_that_of_scikit_learn_with_the_weights_of_the_groups()
     np.testing.assert_allclose(jax.nn.softmax(features @ layer.kernel + layer.bias), expected, atol=2e-3)
 
 
-def test_the_last_layer_of_a_run_is_trained_again_and_the_rest_stays(phantom_runs, small_segmenter, tmp_path):
+def test_only_the_last_layer_of_a_run_is_retrained(phantom_runs, small_segmenter, tmp_path):
     """The phantoms have one source: all classes are in it, so that each has the same weight."""
     run = phantom_runs / "classify"
     counts = last_layer.retrain_last_layer(run, tmp_path / "new", split="train")

@@ -1,4 +1,4 @@
-"""A finished training is lengthened: its end is that of a training of that length, where the rate allows it."""
+"""A lengthened training equals one of that length from the start, if its learning rate allows it."""
 
 import json
 import re
@@ -71,7 +71,7 @@ CYCLES = {"schedule": "cosine", "cycles": 2}
     [({}, {}), (UNFREEZING, {}), (PLATEAU, {}), (CYCLES, {"cycles": 5})],
     ids=["constant", "unfreezing at the former end", "plateau", "cycles"],
 )
-def test_a_lengthened_training_ends_bit_for_bit_as_one_of_that_length(tmp_path, settings, longer):
+def test_lengthened_training_equals_one_of_that_length(tmp_path, settings, longer):
     train(tmp_path / "lengthened", **settings)
     train(tmp_path / "lengthened", **settings | {"epochs": 5} | longer)
     train(tmp_path / "at once", **settings | {"epochs": 5} | longer)
@@ -87,7 +87,7 @@ def test_a_lengthened_training_ends_bit_for_bit_as_one_of_that_length(tmp_path, 
     ],
     ids=["cosine", "steps", "one cycle"],
 )
-def test_the_rate_of_a_lengthened_training_is_that_of_the_new_length_from_the_former_end_on(tmp_path, schedule):
+def test_lengthened_training_has_the_learning_rates_of_the_new_length(tmp_path, schedule):
     train(tmp_path / "lengthened", **schedule)
     former = records(tmp_path / "lengthened")
     train(tmp_path / "lengthened", **schedule, epochs=8)
@@ -100,7 +100,7 @@ def test_the_rate_of_a_lengthened_training_is_that_of_the_new_length_from_the_fo
     assert lengthened[3]["val/loss"] != at_once[3]["val/loss"]
 
 
-def test_settings_that_changed_are_stored_with_their_former_values(tmp_path):
+def test_changed_settings_are_stored_with_their_former_values(tmp_path):
     train(tmp_path)
     config = configure(epochs=3, patience=7)
     config.evaluation.batch_size = 3
@@ -122,7 +122,7 @@ def test_settings_that_changed_are_stored_with_their_former_values(tmp_path):
     assert len((tmp_path / "config_history.jsonl").read_text().splitlines()) == 1  # nothing changed
 
 
-def test_settings_of_a_training_that_may_not_change_are_refused_by_name_and_change_nothing(tmp_path):
+def test_settings_that_may_not_change_are_refused_by_name(tmp_path):
     train(tmp_path)
     before = (tmp_path / "config.json").read_bytes()
     refused = {"learning_rate": 0.1, "metric": "dice_lungs", "ema_decay": 0.0, "schedule": "cosine", "batch_size": 2}
@@ -133,7 +133,7 @@ def test_settings_of_a_training_that_may_not_change_are_refused_by_name_and_chan
     assert (tmp_path / "config.json").read_bytes() == before and not (tmp_path / "config_history.jsonl").exists()
 
 
-def test_settings_that_may_change_exist_and_are_not_read_by_a_step(tmp_path):
+def test_changeable_settings_exist_and_do_not_affect_steps(tmp_path):
     """Every group that `CHANGEABLE` names can be changed, and the training ends as it would have."""
     config = configure(epochs=3)
     flat = {key: section for section in config for key in ([section] if not hasattr(config[section], "keys") else
@@ -154,14 +154,14 @@ def test_settings_that_may_change_exist_and_are_not_read_by_a_step(tmp_path):
     assert_same_end(tmp_path / "plain", tmp_path / "changed")
 
 
-def test_a_training_is_not_shortened_to_less_than_has_begun(tmp_path):
+def test_training_is_not_shortened_below_the_epochs_begun(tmp_path):
     train(tmp_path, epochs=3)
     with pytest.raises(run_dir.RunError, match=r"3 epochs have begun, more than training.epochs=2; give 3 or more$"):
         train(tmp_path, epochs=2)
     assert run_dir.load_config(tmp_path).training.epochs == 3
 
 
-def test_an_unfinished_training_may_end_after_the_epochs_that_have_begun(tmp_path):
+def test_unfinished_training_may_end_after_the_epochs_begun(tmp_path):
     train(tmp_path / "run", epochs=2)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     config["training"]["epochs"] = 9  # as if it had been stopped
@@ -172,7 +172,7 @@ def test_an_unfinished_training_may_end_after_the_epochs_that_have_begun(tmp_pat
 
 
 @pytest.mark.parametrize("step, begun", [(6, 2), (7, 3), (0, 0)])
-def test_an_epoch_has_begun_with_its_first_step(tmp_path, step, begun):
+def test_epoch_counts_as_begun_with_its_first_step(tmp_path, step, begun):
     path = tmp_path / "metrics.jsonl"
     if step:
         path.write_text('{"step": 3, "epoch": 1}\n{"step": 6, "epoch": 2}\n')
@@ -188,13 +188,13 @@ def test_an_epoch_has_begun_with_its_first_step(tmp_path, step, begun):
         (CYCLES, {"epochs": 4, "cycles": 1}, "give 2 or more cycles of 1 epochs"),
     ],
 )
-def test_a_cycle_keeps_its_length(tmp_path, former, longer, message):
+def test_cycle_length_cannot_change(tmp_path, former, longer, message):
     train(tmp_path, **former)
     with pytest.raises(run_dir.RunError, match=message):
         train(tmp_path, **former | longer)
 
 
-def test_a_training_that_stopped_early_goes_on_with_a_larger_patience_alone(tmp_path, monkeypatch, capsys):
+def test_early_stopped_training_resumes_only_with_a_larger_patience(tmp_path, monkeypatch, capsys):
     scores = iter([0.9, 0.5, 0.6, 0.7, 0.4, 0.8])
     validate = lambda variables: Validation({"loss": next(scores)})  # noqa: E731
     build = lambda *run: build_tiny(*run)._replace(validate=validate)  # noqa: E731
@@ -209,7 +209,7 @@ def test_a_training_that_stopped_early_goes_on_with_a_larger_patience_alone(tmp_
     assert [sorted(change) for change in changes] == [["training.epochs"], ["training.epochs", "training.patience"]]
 
 
-def test_a_change_is_recorded_once_where_a_kill_came_between_the_record_and_the_config(tmp_path, monkeypatch):
+def test_changed_settings_are_recorded_once_despite_a_kill(tmp_path, monkeypatch):
     train(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(run_dir, "_write_config", lambda *_: 1 / 0)

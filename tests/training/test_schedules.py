@@ -23,7 +23,7 @@ def test_milestones_that_round_to_one_step_all_count():
     assert found == pytest.approx([1, 1, 1e-3], rel=1e-5)
 
 
-def test_cosine_rises_then_falls_to_nothing():
+def test_cosine_rises_then_falls_to_zero():
     assert rates("cosine", 2.0, 110, (0, 5, 10, 60, 110), warmup_steps=10) == pytest.approx([0, 1, 2, 1, 0], abs=1e-6)
 
 
@@ -34,7 +34,7 @@ def test_each_cycle_of_a_cosine_begins_at_the_peak():
         rates("cosine", 2.0, 40, (0,), cycles=4, warmup_steps=1)
 
 
-def test_one_cycle_is_fastais():
+def test_one_cycle_equals_fastai():
     """combined_cos(0.25, max / 25, max, max / 1e5): the middle of each half is the mean of its ends."""
     found = rates("one_cycle", 1e-2, 80, (0, 10, 20, 50, 80))
     expected = [4e-4, (4e-4 + 1e-2) / 2, 1e-2, (1e-2 + 1e-7) / 2, 1e-7]
@@ -43,7 +43,7 @@ def test_one_cycle_is_fastais():
     assert [float(momentum(step)) for step in (0, 10, 20, 50, 80)] == pytest.approx([0.95, 0.9, 0.85, 0.9, 0.95])
 
 
-def test_constant_is_constant():
+def test_constant_and_plateau_schedules_are_constant():
     assert rates("constant", 0.5, 10, (0, 9)) == rates("plateau", 0.5, 10, (0, 9)) == [0.5, 0.5]
 
 

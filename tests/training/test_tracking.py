@@ -1,4 +1,4 @@
-"""Trackers receive what metrics.jsonl has, resume one run of theirs, and cannot end a training."""
+"""Trackers receive the records of metrics.jsonl, resume their run, and cannot stop a training."""
 
 import json
 import struct
@@ -73,7 +73,7 @@ def read_events(workdir):
 
 
 class FakeMLflow(types.ModuleType):
-    """The functions of MLflow that the tracker calls, which remember what they are given."""
+    """The functions of MLflow that the tracker calls, which record their arguments."""
 
     def __init__(self):
         super().__init__("mlflow")
@@ -172,7 +172,7 @@ def test_tensorboard_has_the_metrics_of_every_epoch_and_its_images(tmp_path):
     assert images == [(step, "validation/radiograph_3", 6, 4) for step in (2, 4, 6)]
 
 
-def test_tensorboard_drops_what_a_killed_process_wrote_after_the_step_that_is_resumed(tmp_path, monkeypatch):
+def test_tensorboard_events_after_the_resumed_step_are_dropped(tmp_path, monkeypatch):
     config = configure("tensorboard")
     train_until_killed(config, tmp_path, monkeypatch, step=3)
     trainer.train(config, tmp_path)
@@ -181,7 +181,7 @@ def test_tensorboard_drops_what_a_killed_process_wrote_after_the_step_that_is_re
 
 
 @pytest.mark.parametrize("send_images", [False, True])
-def test_mlflow_gets_settings_and_metrics_and_images_only_where_they_may_be_sent(tmp_path, fake_mlflow, send_images):
+def test_mlflow_gets_settings_metrics_and_images_if_allowed(tmp_path, fake_mlflow, send_images):
     config = configure("mlflow", project="chests", send_images=send_images)
     trainer.train(config, tmp_path / "first")
     (run,) = fake_mlflow.runs.values()
@@ -197,7 +197,7 @@ def test_mlflow_gets_settings_and_metrics_and_images_only_where_they_may_be_sent
     assert images == ([("validation/radiograph_3", step) for step in (2, 4, 6)] if send_images else [])
 
 
-def test_a_resumed_training_is_the_same_run_of_mlflow_with_its_new_settings(tmp_path, monkeypatch, fake_mlflow):
+def test_resumed_training_is_the_same_mlflow_run_with_new_settings(tmp_path, monkeypatch, fake_mlflow):
     train_until_killed(configure("mlflow"), tmp_path, monkeypatch, step=3)
     assert json.loads((tmp_path / "trackers.json").read_text()) == {"mlflow": "run0"}
     trainer.train(configure("mlflow", num_images=1), tmp_path)
@@ -216,7 +216,7 @@ def test_a_run_that_the_server_does_not_have_is_created_again(tmp_path, monkeypa
     assert fake_mlflow.runs["run1"]["status"] == ["RUNNING", "FINISHED"]
 
 
-def test_a_resumed_training_is_the_same_run_of_wandb(tmp_path, monkeypatch, fake_wandb):
+def test_resumed_training_is_the_same_wandb_run(tmp_path, monkeypatch, fake_wandb):
     config = configure("wandb", "tensorboard", send_images=True)
     train_until_killed(config, tmp_path, monkeypatch, step=3)
     trainer.train(config, tmp_path)
@@ -232,7 +232,7 @@ def test_a_resumed_training_is_the_same_run_of_wandb(tmp_path, monkeypatch, fake
     assert images == [({"validation/radiograph_3": ("image", IMAGE.tolist())}, step) for step in (2, 4, 6)]
 
 
-def test_a_tracker_that_fails_is_dropped_by_one_warning_and_the_others_go_on(tmp_path, capsys, fake_mlflow, fake_wandb):
+def test_failing_tracker_is_dropped_with_one_warning(tmp_path, capsys, fake_mlflow, fake_wandb):
     fake_mlflow.fails.add("log_batch")
     trainer.train(configure("mlflow", "wandb"), tmp_path)
     warning = "mlflow failed (the server is gone); the training continues without it, and metrics.jsonl has every epoch"
@@ -241,9 +241,7 @@ def test_a_tracker_that_fails_is_dropped_by_one_warning_and_the_others_go_on(tmp
     assert len(read_records(tmp_path)) == len(fake_wandb.logs) == 3
 
 
-def test_a_tracker_that_cannot_be_opened_is_dropped_and_tried_again_by_the_next_start(
-    tmp_path, monkeypatch, fake_wandb
-):
+def test_unavailable_tracker_is_dropped_and_retried_at_the_next_start(tmp_path, monkeypatch, fake_wandb):
     def refuse(**arguments):
         raise RuntimeError("no API key")
 
@@ -257,7 +255,7 @@ def test_a_tracker_that_cannot_be_opened_is_dropped_and_tried_again_by_the_next_
     assert [step for _, step in fake_wandb.logs] == [4, 6]
 
 
-def test_what_is_tracked_changes_no_training(tmp_path, fake_mlflow):
+def test_tracking_does_not_change_the_training(tmp_path, fake_mlflow):
     trainer.train(configure(), tmp_path / "none")
     trainer.train(configure("mlflow", "tensorboard", send_images=True), tmp_path / "all")
     assert read_records(tmp_path / "none") == read_records(tmp_path / "all")
@@ -265,7 +263,7 @@ def test_what_is_tracked_changes_no_training(tmp_path, fake_mlflow):
 
 
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
-def test_an_absent_package_is_one_sentence_before_the_training_begins(tmp_path, monkeypatch, name):
+def test_missing_tracker_package_is_refused_before_training(tmp_path, monkeypatch, name):
     (tmp_path / name).mkdir()  # W&B writes such a folder; it is no package
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.delitem(sys.modules, name, raising=False)
@@ -282,7 +280,7 @@ def test_an_unknown_tracker_is_refused_by_name(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")  # of the package and what it imports
-def test_mlflow_itself_has_one_run_of_a_training_that_was_killed(tmp_path, monkeypatch):
+def test_real_mlflow_has_one_run_of_a_killed_training(tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
@@ -301,7 +299,7 @@ def test_mlflow_itself_has_one_run_of_a_training_that_was_killed(tmp_path, monke
 
 
 @pytest.mark.filterwarnings("ignore")  # of the package and what it imports
-def test_wandb_itself_has_one_id_of_a_training_that_was_killed(tmp_path, monkeypatch):
+def test_real_wandb_has_one_id_of_a_killed_training(tmp_path, monkeypatch):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     config = configure("wandb", send_images=True)
@@ -312,14 +310,14 @@ def test_wandb_itself_has_one_id_of_a_training_that_was_killed(tmp_path, monkeyp
     assert "failed" not in (tmp_path / "log.txt").read_text()
 
 
-def test_drawn_radiographs_are_evenly_spaced_and_none_where_nothing_shows_them():
+def test_preview_rows_are_evenly_spaced_and_none_without_trackers():
     assert previews.choose_rows(TrackingConfig(num_images=4), 10) == [0, 3, 6, 9]
     assert previews.choose_rows(TrackingConfig(num_images=4), 2) == [0, 1]
     assert previews.choose_rows(TrackingConfig(num_images=0), 10) == []
     assert previews.choose_rows(TrackingConfig(trackers=()), 10) == []
 
 
-def test_damaged_ids_are_one_sentence(tmp_path):
+def test_damaged_trackers_json_is_one_sentence(tmp_path):
     config = configure()
     run_dir.create_or_resume(tmp_path, config)
     (tmp_path / "trackers.json").write_text('{"mlflow": 3}')

@@ -1,4 +1,4 @@
-"""A run that is killed and started again ends bit for bit as one that was not; early stopping is exact."""
+"""A killed and resumed run equals an uninterrupted one bit for bit, and early stopping is exact."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ SIZE = 64
 
 
 def draw_split(seed: int, count: int) -> batch.RadiographBatch:
-    """Radiographs of two bright boxes as lungs, striped by class."""
+    """Draw radiographs with two bright boxes as lungs, striped by class."""
     rng = np.random.default_rng(seed)
     images, masks, labels = [], [], []
     for i in range(count):
@@ -52,7 +52,7 @@ def replace_data(patch, splits):
 
 
 @pytest.fixture(autouse=True)
-def made_up_data(monkeypatch):
+def synthetic_data(monkeypatch):
     splits = {"train": draw_split(0, 10), "val": draw_split(1, 6)}
     replace_data(monkeypatch, splits)
 
@@ -106,9 +106,9 @@ def kill_after(monkeypatch, saves: int, before: bool):
 
 def final_state(workdir):
     kinds = sorted(path.name for path in (workdir / "checkpoints").iterdir())
-    with checkpoints.Checkpoints(workdir / "checkpoints") as kept:
-        # Without a shape to fill, Orbax gives back what is on disk.
-        return {kind: kept._manager(kind).restore(kept.step(kind)) for kind in kinds}
+    with checkpoints.Checkpoints(workdir / "checkpoints") as store:
+        # Without a target structure, Orbax returns the arrays on disk.
+        return {kind: store._manager(kind).restore(store.step(kind)) for kind in kinds}
 
 
 def assert_equal_ends(one, other):
@@ -119,8 +119,8 @@ def assert_equal_ends(one, other):
 
 
 @pytest.fixture(scope="module")
-def unkilled(tmp_path_factory, small_segmenter):
-    """The run that nobody killed."""
+def uninterrupted(tmp_path_factory, small_segmenter):
+    """An uninterrupted run."""
     patch = pytest.MonkeyPatch()
     splits = {"train": draw_split(0, 10), "val": draw_split(1, 6)}
     replace_data(patch, splits)
@@ -142,18 +142,18 @@ def unkilled(tmp_path_factory, small_segmenter):
         pytest.param(6, False, id="second epoch", marks=pytest.mark.slow),
     ],
 )
-def test_a_killed_run_ends_bit_identical(tmp_path, unkilled, saves, before):
+def test_killed_run_resumes_bit_for_bit(tmp_path, uninterrupted, saves, before):
     workdir, config = tmp_path / "run", segment_config()
     with pytest.MonkeyPatch.context() as patch:
         kill_after(patch, saves, before)
         with pytest.raises(Killed):
             trainer.train(freeze(config), workdir)
     trainer.train(freeze(config), workdir)
-    assert_equal_ends(workdir, unkilled)
+    assert_equal_ends(workdir, uninterrupted)
 
 
 def eventful_config():
-    """Everything that an epoch's end may change: a phase ends, the rate falls, a snapshot is kept."""
+    """Return a config with all events of an epoch's end: a phase ends, the rate falls, a snapshot is saved."""
     config = segment_config()
     config.training.ema_decay = 0.0
     config.training.metric = "loss"
@@ -175,7 +175,7 @@ def eventful(tmp_path_factory):
     return workdir
 
 
-def test_phases_plateaus_and_snapshots_do_as_told(eventful):
+def test_phases_plateaus_and_snapshots_change_rates_and_parameters(eventful):
     records = [json.loads(line) for line in (eventful / "metrics.jsonl").read_text().splitlines()]
     # The first epoch is better than nothing; then the rate falls each epoch; from the second on it is a tenth.
     assert [record["learning_rate"] for record in records] == pytest.approx([1e-3, 1e-4, 1e-5])
@@ -189,9 +189,9 @@ def test_phases_plateaus_and_snapshots_do_as_told(eventful):
     assert (second["params"]["stem"]["kernel"] != first["params"]["stem"]["kernel"]).any()
     assert (second["batch_stats"]["norm"]["mean"] != first["batch_stats"]["norm"]["mean"]).all()
     best = min(records, key=lambda record: record["val/loss"])
-    with checkpoints.Checkpoints(eventful / "checkpoints") as kept:
-        assert kept.step("best") == best["step"]
-        assert [kept.step(checkpoints.snapshot_tag(k)) for k in (1, 2, 3)] == [3, 6, 9]
+    with checkpoints.Checkpoints(eventful / "checkpoints") as store:
+        assert store.step("best") == best["step"]
+        assert [store.step(checkpoints.snapshot_tag(k)) for k in (1, 2, 3)] == [3, 6, 9]
 
 
 # Saves: two inside the first epoch, then "best", the snapshot and "last" at its end, where the phase ends as well.
@@ -220,7 +220,7 @@ def write_former_fields(workdir):
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9], ids=["without EMA", "with EMA"])
-def test_a_checkpoint_with_the_field_names_of_earlier_versions_is_resumed_exactly(tmp_path, monkeypatch, average):
+def test_checkpoint_with_former_field_names_is_resumed_exactly(tmp_path, monkeypatch, average):
     monkeypatch.setattr(trainer, "build_task", build_tiny)
     config = eventful_config()
     config.training.ema_decay = average
@@ -251,8 +251,8 @@ def test_a_signal_saves_the_state_after_the_running_step(tmp_path, monkeypatch, 
         patch.setattr(trainer.Trainer, "step", interrupted)
         with pytest.raises(signals.Interrupted):
             trainer.train(freeze(config), tmp_path / "run")
-    with checkpoints.Checkpoints(tmp_path / "run" / "checkpoints") as kept:
-        assert kept.step("last") == last
+    with checkpoints.Checkpoints(tmp_path / "run" / "checkpoints") as store:
+        assert store.step("last") == last
     monkeypatch.setattr(signals._State, "received", None)
     trainer.train(freeze(config), tmp_path / "run")
     assert_equal_ends(tmp_path / "run", eventful)
@@ -269,26 +269,26 @@ def test_early_stopping_waits_for_the_second_phase(tmp_path, monkeypatch):
     assert len(records) == 6  # the first is the best; patience counts from the fourth on
 
 
-def test_a_split_is_not_in_training_and_validation(tmp_path):
+def test_split_in_training_and_validation_is_refused(tmp_path):
     config = segment_config()
     config.data.train, config.data.validation = "train+val", "val"
     with pytest.raises(ValueError, match="'val' is in data.train and in data.validation"):
         trainer.train(freeze(config), tmp_path)
 
 
-def test_a_finished_run_started_again_changes_nothing(tmp_path, unkilled):
+def test_finished_run_is_not_changed_by_another_start(tmp_path, uninterrupted):
     workdir = tmp_path / "run"
-    shutil.copytree(unkilled, workdir)
+    shutil.copytree(uninterrupted, workdir)
     before = (workdir / "metrics.jsonl").read_text()
     trainer.train(freeze(segment_config()), workdir)
     assert (workdir / "metrics.jsonl").read_text() == before
 
 
-def test_other_settings_in_the_same_folder_are_refused_by_name(unkilled):
+def test_other_settings_in_the_same_folder_are_refused_by_name(uninterrupted):
     config = segment_config()
     config.training.learning_rate = 5e-3
     with pytest.raises(run_dir.RunError, match=r"training\.learning_rate=0\.001.*0\.005"):
-        trainer.train(freeze(config), unkilled)
+        trainer.train(freeze(config), uninterrupted)
 
 
 def test_early_stopping_is_exact_and_keeps_the_strictly_best(tmp_path, monkeypatch):
@@ -303,11 +303,11 @@ def test_early_stopping_is_exact_and_keeps_the_strictly_best(tmp_path, monkeypat
     records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [record["val/jaccard"] for record in records] == [0.5, 0.7, 0.7, 0.69]
     assert best["epoch"] == 2
-    with checkpoints.Checkpoints(tmp_path / "checkpoints") as kept:
-        assert kept.step("best") == 2 * 3 and kept.step("last") == 4 * 3
+    with checkpoints.Checkpoints(tmp_path / "checkpoints") as store:
+        assert store.step("best") == 2 * 3 and store.step("last") == 4 * 3
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path, monkeypatch):
+def test_nan_loss_stops_the_run(tmp_path, monkeypatch):
     def lose(params, batch_stats, batch, key):
         return jnp.nan * params["head"]["bias"].sum(), batch_stats
 
@@ -316,15 +316,15 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, monkeypatch):
         trainer.train(freeze(segment_config()), tmp_path)
 
 
-def test_a_classifier_holds_its_segmenter(tmp_path, unkilled):
+def test_classifier_run_has_a_copy_of_its_segmenter(tmp_path, uninterrupted):
     """The weights of the segmenter are copied, and come back bit for bit."""
     config = segment_config()
-    let_classify(config, unkilled)
+    let_classify(config, uninterrupted)
     config.training.epochs = 1
     config.training.checkpoint_every_minutes = 5.0
     record = trainer.train(freeze(config), tmp_path)
     assert {"val/macro_f1", "val/accuracy", "val/loss", "train/loss"} <= record.keys()
     variables = run_dir.load_networks(tmp_path, run_dir.load_config(tmp_path))
-    theirs = run_dir.load_segmenter(unkilled, run_dir.load_config(unkilled))
+    theirs = run_dir.load_segmenter(uninterrupted, run_dir.load_config(uninterrupted))
     for one, other in zip(jax.tree.leaves(variables["segmenter"]), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))

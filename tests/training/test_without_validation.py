@@ -29,7 +29,7 @@ def configure(phantom_runs, variant):
 
 
 @pytest.mark.parametrize("variant", ["segment", "classify"])
-def test_the_last_network_is_used_and_the_start_says_what_cannot_be_chosen(phantom_runs, tmp_path, capsys, variant):
+def test_training_without_validation_uses_the_last_network(phantom_runs, tmp_path, capsys, variant):
     best = trainer.train(freeze(configure(phantom_runs, variant)), tmp_path)
     assert model_selection.WITHOUT_VALIDATION in capsys.readouterr().err
     records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -46,7 +46,7 @@ def test_the_last_network_is_used_and_the_start_says_what_cannot_be_chosen(phant
     assert "that of epoch 2, the last, since it was trained without validation." in page
 
 
-def test_the_last_network_is_that_of_a_training_with_validation(tmp_path, monkeypatch):
+def test_last_network_equals_that_of_a_training_with_validation(tmp_path, monkeypatch):
     build = lambda config, workdir: build_tiny(config, workdir)._replace(  # noqa: E731
         **({} if config.data.validation else {"validate": None})
     )
@@ -66,7 +66,7 @@ def test_the_last_network_is_that_of_a_training_with_validation(tmp_path, monkey
         trainer.train(freeze(config), tmp_path / "without")
 
 
-def test_a_rate_that_depends_on_validation_is_refused_without_it(tmp_path):
+def test_plateau_schedule_needs_validation_or_a_training_metric(tmp_path):
     config = recipes.load("phantom:segment")
     config.data.validation = ""
     config.training.schedule = "plateau"
