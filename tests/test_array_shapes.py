@@ -21,7 +21,7 @@ def test_a_wrong_shape_is_refused(wrap):
         loss(logits, jnp.zeros(3, int), weights)
 
 
-def test_a_wrong_type_of_numbers_is_refused():
+def test_a_wrong_dtype_is_refused():
     with pytest.raises(TypeCheckError, match="parameter 'mask'"):
         patches.sample_patch_centers(jax.random.key(0), np.zeros((8, 8), np.float32), 2)
 

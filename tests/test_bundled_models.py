@@ -1,4 +1,4 @@
-"""The models that come with the package do what their cards say."""
+"""The bundled models agree with their cards."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ def _test_rows(folder):
 
 
 @pytest.mark.slow
-def test_the_lungs_are_found_in_adults_and_children(shared):
+def test_lungs_model_reaches_its_dice_in_adults_and_children(shared):
     folder = shared / "data"
     rows = _test_rows(folder)
     model = cx.load("lungs")
@@ -60,7 +60,7 @@ def test_the_example_of_the_card_runs(shared, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_demonstration_says_so_with_every_prediction_and_in_every_copy(tmp_path):
+def test_demonstration_notice_is_in_every_prediction_and_copy(tmp_path):
     model = cx.load("findings-demo")
     prediction = model.predict(draw("bacterial", np.random.default_rng(1)).pixels)
     assert prediction.label in model.classes and prediction.saliency is not None
@@ -69,7 +69,7 @@ def test_the_demonstration_says_so_with_every_prediction_and_in_every_copy(tmp_p
     assert cx.load(tmp_path / "copy.safetensors").notice == model.notice
 
 
-def test_the_notice_of_the_demonstration_has_the_figures_of_its_card():
+def test_demonstration_notice_has_the_scores_of_its_card():
     with safetensors.safe_open(model_names.FOLDER / "findings-demo.safetensors", "np") as file:
         text = json.loads(file.metadata()["notice.json"])["notice"]
     card = (model_names.FOLDER / "findings-demo.md").read_text(encoding="utf-8")
@@ -78,7 +78,7 @@ def test_the_notice_of_the_demonstration_has_the_figures_of_its_card():
     assert text.startswith("A demonstration of the software, not a diagnostic test")
 
 
-def test_the_card_of_the_demonstration_has_the_figures_of_its_audit():
+def test_demonstration_card_has_the_scores_of_its_audit():
     with safetensors.safe_open(model_names.FOLDER / "findings-demo.safetensors", "np") as file:
         audit = json.loads(file.metadata()["audit/test/audit.json"])
     experiments = {experiment["name"]: experiment for experiment in audit["experiments"]}
@@ -107,13 +107,13 @@ def test_every_model_has_a_card_and_all_together_are_small():
 
 
 @pytest.mark.slow
-def test_the_first_look_of_the_demo_shows_the_lungs_of_phantoms_and_of_a_file(tmp_path, capsys):
+def test_demo_segments_phantoms_and_a_file(tmp_path, capsys):
     inverse = cv2.bitwise_not(draw("normal", np.random.default_rng(5)).pixels)
     cv2.imwrite(str(tmp_path / "inverse.png"), inverse)
     demo.main(str(tmp_path / "look"), str(tmp_path / "inverse.png"), str(tmp_path / "absent.png"))
-    shown, refused = capsys.readouterr()
-    scores = [float(score) for score in re.findall(r"Dice of the lungs (\d\.\d+)$", shown, re.MULTILINE)]
+    printed, refused = capsys.readouterr()
+    scores = [float(score) for score in re.findall(r"Dice of the lungs (\d\.\d+)$", printed, re.MULTILINE)]
     assert len(scores) == 3 and min(scores) >= 0.88
     assert "inverse.png: the gray levels look inverted" in refused and "absent.png: no such file" in refused
     assert len(list((tmp_path / "look" / "lungs").glob("phantom_*.mask.png"))) == 3
-    assert "findings-demo: A demonstration" in shown
+    assert "findings-demo: A demonstration" in printed

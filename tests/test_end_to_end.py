@@ -1,4 +1,4 @@
-"""Phantom to picture: prepare, train both networks, evaluate, predict, in the small."""
+"""From phantoms to figures at a small size: prepare, train both networks, evaluate and predict."""
 
 import csv
 import json
@@ -35,7 +35,7 @@ def folder(phantom_runs, small_segmenter, tmp_path_factory):
     return shutil.copytree(phantom_runs, tmp_path_factory.mktemp("end_to_end") / "runs")
 
 
-def test_a_row_a_radiograph_and_scores_from_the_rows_alone(folder):
+def test_predictions_csv_has_one_row_per_radiograph_and_gives_all_scores(folder):
     place = folder / "classify" / "evaluation" / "test"
     rows = predictions_csv.read(place / "predictions.csv")
     scores = json.loads((place / "metrics.json").read_text())
@@ -55,7 +55,7 @@ def test_a_row_a_radiograph_and_scores_from_the_rows_alone(folder):
     assert all(0 <= entropy <= np.log(len(scores["all"]["classes"])) + 1e-5 for entropy in uncertain)
 
 
-def test_validation_is_examined_first_and_calibrates_the_run(folder, tmp_path):
+def test_validation_is_evaluated_first_and_calibrates_the_run(folder, tmp_path):
     validation = predictions_csv.read(folder / "classify" / "evaluation" / "val" / "predictions.csv")
     run = folder / "classify"
     known = calibration.load(run, run_dir.load_step(run, run_dir.load_config(run)))
@@ -84,7 +84,7 @@ def test_a_run_without_a_temperature_cannot_be_calibrated(folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_maps_that_are_checked_are_those_that_were_evaluated(folder, tmp_path):
+def test_saliency_evaluation_uses_the_evaluated_predictions(folder, tmp_path):
     run = folder / "classify"
     rows = {row["path"]: row for row in predictions_csv.read(run / "evaluation" / "test" / "predictions.csv")}
     judged = saliency.evaluate_saliency(run, "test")
@@ -117,10 +117,10 @@ def test_segmentation_is_scored_by_structure(folder):
     assert structures["lungs"]["dice"]["value"] > 0.7  # eight epochs of eighteen radiographs
 
 
-def test_a_run_needs_only_its_own_folder_and_goes_on_past_a_bad_file(folder, tmp_path):
+def test_run_folder_is_self_contained_and_bad_files_are_passed(folder, tmp_path):
     run = shutil.copytree(folder / "classify", tmp_path / "run")
     settings = json.loads((run / "config.json").read_text())
-    settings["segmenter"]["workdir"] = str(tmp_path / "gone")  # the classifier's run holds what it needs of it
+    settings["segmenter"]["workdir"] = str(tmp_path / "gone")  # the run of the classifier has a copy of it
     (run / "config.json").write_text(json.dumps(settings))
     picture = np.random.default_rng(0).integers(0, 255, (80, 70)).astype(np.uint8)
     (tmp_path / "in").mkdir()
@@ -136,7 +136,7 @@ def test_a_run_needs_only_its_own_folder_and_goes_on_past_a_bad_file(folder, tmp
     assert [row["status"] for row in read] == [row["status"] for row in rows]
 
 
-def test_a_prediction_depends_neither_on_its_neighbours_nor_on_who_shares_its_patches(folder, tmp_path, monkeypatch):
+def test_prediction_does_not_depend_on_batch_or_patch_parallelism(folder, tmp_path, monkeypatch):
     picture = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 255, (90, 90)).astype(np.uint8), (0, 0), 5)
     (tmp_path / "in").mkdir()
     for name in ("a", "b", "c"):
@@ -149,7 +149,7 @@ def test_a_prediction_depends_neither_on_its_neighbours_nor_on_who_shares_its_pa
         "_trace_cache",
         compilation_cache.TraceCache(tmp_path / "traced", compilation_cache.hash_package()),
     )
-    # Of devices there is one: what is shared between more is in test_hosts. The last finds all traced.
+    # There is only one device; test_multihost has several. The last turn finds all traces cached.
     for turn, (devices, traced) in enumerate([(1, 2), (2, 5), (2, 5)]):
         monkeypatch.setattr(jax, "device_count", lambda devices=devices: devices)
         compared = 0
@@ -165,8 +165,8 @@ def test_a_prediction_depends_neither_on_its_neighbours_nor_on_who_shares_its_pa
         assert len([*(tmp_path / "traced").iterdir()]) == traced
 
 
-def test_the_same_picture_gets_the_same_answer(folder, tmp_path):
-    """Under another name and at another place of its batch to the last bit; alone but for rounding."""
+def test_equal_images_have_equal_predictions(folder, tmp_path):
+    """Bit for bit with another name or position in its batch, and up to rounding alone."""
     picture = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 255, (90, 90)).astype(np.uint8), (0, 0), 5)
     (tmp_path / "in" / "sub").mkdir(parents=True)
     for name in ("a.png", "b.png", "sub/patient_7.png", "z.png"):
@@ -200,10 +200,10 @@ def test_the_report_shows_the_cases_and_scores_of_the_run(folder, run):
         report.write(folder / "segment", "val")
 
 
-def test_what_is_out_of_place_is_flagged_or_refused_with_its_reason(folder, tmp_path):
+def test_out_of_distribution_images_are_flagged_or_refused(folder, tmp_path):
     (tmp_path / "in").mkdir()
     noise = np.random.default_rng(2).integers(0, 255, (90, 90)).astype(np.uint8)
-    blank = np.repeat(np.array([128, 0], np.uint8), 40)[:, None].repeat(80, 1)  # but for its border
+    blank = np.repeat(np.array([128, 0], np.uint8), 40)[:, None].repeat(80, 1)  # except its border
     for name, picture in {"blank": blank, "noise": noise, "turned": noise.T}.items():
         cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), picture)
     flagged = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "flagged").rows
@@ -218,7 +218,7 @@ def test_what_is_out_of_place_is_flagged_or_refused_with_its_reason(folder, tmp_
     assert scores["all"]["out_of_distribution"] == sum(row["ood_reason"] != "" for row in rows)
 
 
-def test_hearts_and_lungs_are_measured_by_either_run(folder):
+def test_morphometry_is_equal_for_segmenter_and_classifier_runs(folder):
     for run in ("segment", "classify"):
         morphometry.compare_morphometry(folder / run, "train")
     one, other = (
@@ -233,10 +233,10 @@ def test_hearts_and_lungs_are_measured_by_either_run(folder):
     )
 
 
-def command(folder: Path, workdir: Path, devices: int) -> subprocess.Popen:
-    """Train a segmenter with the settings of the fixture's, by the command line and on so many CPU devices.
+def start_training(folder: Path, workdir: Path, devices: int) -> subprocess.Popen:
+    """Start a training of a segmenter with the fixture's settings, by the command line on `devices` CPU devices.
 
-    The fixture's own is of a smaller network, which stands in this process alone.
+    The fixture's own network is smaller, which is possible only in this process.
     """
     arguments = ["-m", "cxrjax.main", "--config=configs/phantom.py:segment", f"--workdir={workdir}"]
     settings = json.loads((folder / "segment" / "config.json").read_text())
@@ -257,31 +257,31 @@ def records(workdir: Path) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(folder, tmp_path_factory):
-    """The records of such a training, of one device and to its end."""
+def uninterrupted(folder, tmp_path_factory):
+    """The records of an uninterrupted training on one device."""
     workdir = tmp_path_factory.mktemp("undisturbed")
-    assert command(folder, workdir / "run", devices=1).wait() == 0
+    assert start_training(folder, workdir / "run", devices=1).wait() == 0
     return records(workdir / "run")
 
 
 @pytest.mark.slow
-def test_a_process_killed_at_any_moment_goes_on_to_the_same_end(folder, undisturbed, tmp_path):
+def test_killed_training_resumes_to_the_same_records(folder, uninterrupted, tmp_path):
     """SIGKILL, which nothing can catch, twice; the checkpoints are saved after every step, so one may be torn."""
     for epochs in (1, 3):
-        process = command(folder, tmp_path / "run", devices=1)
+        process = start_training(folder, tmp_path / "run", devices=1)
         while len(records(tmp_path / "run")) < epochs and process.poll() is None:
             time.sleep(0.01)
         time.sleep(0.3)  # inside the next epoch
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-    assert command(folder, tmp_path / "run", devices=1).wait() == 0
-    assert records(tmp_path / "run") == undisturbed
+    assert start_training(folder, tmp_path / "run", devices=1).wait() == 0
+    assert records(tmp_path / "run") == uninterrupted
 
 
 @pytest.mark.slow
-def test_two_devices_learn_what_one_does(folder, undisturbed, tmp_path):
-    assert command(folder, tmp_path / "run", devices=2).wait() == 0
+def test_training_on_two_devices_equals_one_device(folder, uninterrupted, tmp_path):
+    assert start_training(folder, tmp_path / "run", devices=2).wait() == 0
     ours = records(tmp_path / "run")
-    assert [record["step"] for record in ours] == [record["step"] for record in undisturbed]
-    assert ours[0]["train/loss"] == pytest.approx(undisturbed[0]["train/loss"], rel=1e-4)
-    assert ours[-1]["val/dice_lungs"] == pytest.approx(undisturbed[-1]["val/dice_lungs"], abs=0.02)
+    assert [record["step"] for record in ours] == [record["step"] for record in uninterrupted]
+    assert ours[0]["train/loss"] == pytest.approx(uninterrupted[0]["train/loss"], rel=1e-4)
+    assert ours[-1]["val/dice_lungs"] == pytest.approx(uninterrupted[-1]["val/dice_lungs"], abs=0.02)

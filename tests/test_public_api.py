@@ -56,7 +56,7 @@ def public_objects() -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def workplace(phantom_runs, small_segmenter, tmp_path_factory):
-    """A current folder as the examples of the docstrings have it."""
+    """A current folder with the files of the docstring examples."""
     folder = tmp_path_factory.mktemp("workplace")
     shutil.copytree(phantom_runs / "classify", folder / "runs" / "findings")
     shutil.copytree(phantom_runs / "segment", folder / "runs" / "lungs")
@@ -99,7 +99,7 @@ def assert_is_row(prediction: cx.Prediction, row: dict) -> None:
         assert getattr(prediction, name) == row[column], name
 
 
-def test_names_are_listed_and_nothing_more():
+def test_public_names_are_listed_and_no_others():
     assert dir(cx) == sorted(cx.__all__) and 15 < len(cx.__all__) < 40
     for package in PACKAGES:
         module = importlib.import_module(package)
@@ -116,7 +116,7 @@ def test_importing_the_package_imports_no_library():
 
 
 @pytest.mark.parametrize("name", sorted(public_objects()))
-def test_examples_of_docstrings(name, workplace):
+def test_docstring_examples_run(name, workplace):
     value = public_objects()[name]
     finder = doctest.DocTestFinder(exclude_empty=True)
     # What is jitted hides its function; of a class, its public methods are examined too.
@@ -130,7 +130,7 @@ def test_examples_of_docstrings(name, workplace):
     assert not runner.failures, "".join(report)
 
 
-def test_a_prediction_is_that_of_the_command_bit_for_bit(model, tmp_path):
+def test_prediction_equals_the_command_line_bit_for_bit(model, tmp_path):
     (row,) = rows_of_command("patient.png", tmp_path / "out")
     prediction = model.predict("patient.png")
     assert_is_row(prediction, row)
@@ -140,7 +140,7 @@ def test_a_prediction_is_that_of_the_command_bit_for_bit(model, tmp_path):
     )
 
 
-def test_a_list_is_predicted_in_batches_as_the_command_does(model, tmp_path):
+def test_predictions_of_a_list_equal_the_command_line(model, tmp_path):
     rows = rows_of_command("radiographs", tmp_path / "out")
     predictions = model.predict(cx.find_radiographs("radiographs"))
     for prediction, row in zip(predictions, rows, strict=True):
@@ -177,7 +177,7 @@ def test_files_arrays_and_open_radiographs_have_the_same_prediction(model):
         (Radiograph(np.eye(64, dtype=np.uint8), "a.dcm", "dicom", not_frontal="lateral"), {}, "a.dcm: lateral"),
     ],
 )
-def test_an_input_that_does_not_fit_is_refused_in_one_sentence(model, image, options, message):
+def test_invalid_input_is_refused_in_one_sentence(model, image, options, message):
     with pytest.raises(ValueError) as error:
         model.predict(image, **options)
     assert message in str(error.value) and "\n" not in str(error.value)
@@ -209,7 +209,7 @@ def test_a_prediction_is_plain_json_and_has_no_label_without_lungs(model):
     assert "no lungs" in prediction.ood_reason and prediction.is_ood
 
 
-def test_the_map_of_a_named_class_is_that_of_the_pure_functions(model):
+def test_saliency_label_selects_the_class_of_the_map(model):
     expected = model.predict("patient.png")
     named = next(name for name in model.classes if name != expected.label)
     prediction = model.with_outputs(saliency_label=named, patch_embeddings=True).predict("patient.png")
@@ -234,7 +234,7 @@ def test_the_map_of_a_named_class_is_that_of_the_pure_functions(model):
         model.with_outputs(saliency_label="flu")
 
 
-def test_saved_files_are_those_of_the_command(model, tmp_path):
+def test_saved_files_equal_the_command_line(model, tmp_path):
     kinds = ["figure", "mask", "map", "overlay", "embedding"]
     (row,) = predict_files.predict(Path("runs/findings"), Path("patient.png"), tmp_path / "out", save=kinds).rows
     prediction = model.with_outputs(patch_embeddings=True).predict("patient.png")
@@ -261,7 +261,7 @@ def test_two_threads_share_a_model(model):
     assert results == {0: expected, 1: expected}
 
 
-def test_pure_functions_give_what_the_model_does(model):
+def test_pure_functions_equal_the_model(model):
     predictions = model.predict(cx.find_radiographs("radiographs"))
     images = np.stack([prediction.image for prediction in predictions])
     keys = cx.inference.image_keys(model.spec.seed, images)
@@ -279,7 +279,7 @@ def test_pure_functions_give_what_the_model_does(model):
         np.testing.assert_allclose(arrays.probabilities[k], list(prediction.probabilities.values()), atol=1e-5)
 
 
-def test_a_run_of_a_segmenter_predicts_lungs_alone(workplace, tmp_path):
+def test_segmenter_run_predicts_only_lungs(workplace, tmp_path):
     model = cx.load("runs/lungs")
     (row,) = rows_of_command("patient.png", tmp_path / "out", "runs/lungs")
     prediction = model.predict("patient.png")
@@ -293,7 +293,7 @@ def test_a_run_of_a_segmenter_predicts_lungs_alone(workplace, tmp_path):
         )
 
 
-def test_calibrated_probabilities_are_those_of_the_command(workplace, tmp_path):
+def test_calibrated_probabilities_equal_the_command_line(workplace, tmp_path):
     (row,) = predict_files.predict(Path("runs/findings"), Path("patient.png"), tmp_path / "out", calibrated=True).rows
     assert_is_row(cx.load("runs/findings", calibrated=True).predict("patient.png"), row)
 
@@ -312,7 +312,7 @@ def few(model):
     return images, cx.inference.image_keys(0, images), model.spec._replace(inference=settings)
 
 
-def test_a_model_goes_through_transformations_of_jax(model, few):
+def test_model_works_with_jit_vmap_and_grad(model, few):
     images, keys, spec = few
 
     def probabilities(model):
@@ -393,7 +393,7 @@ def test_an_unexpected_error_of_one_file_is_returned_in_its_place(model, monkeyp
     assert [type(error) for error in errors] == [MemoryError, RuntimeError]
 
 
-def test_published_weights_have_a_new_head_where_theirs_does_not_fit(tmp_path, monkeypatch):
+def test_pretrained_weights_get_a_new_head_if_classes_differ(tmp_path, monkeypatch):
     monkeypatch.setitem(registry.BACKBONES, "resnet6", registry.BackboneEntry(partial(ResNet, stages=(1,), width=8)))
     _, variables = cx.models.create("resnet6", 3, size=64, channels=3, key=jax.random.key(1))
     path = tmp_path / "weights.safetensors"
@@ -410,7 +410,7 @@ def test_published_weights_have_a_new_head_where_theirs_does_not_fit(tmp_path, m
         cx.models.create("resnet6", 3, pretrained=tmp_path / "nothing.safetensors")
 
 
-def test_the_python_of_the_guides_runs(workplace, monkeypatch):
+def test_python_code_of_the_guides_runs(workplace, monkeypatch):
     monkeypatch.setitem(registry.BACKBONES, "resnet18", registry.BackboneEntry(partial(ResNet, stages=(1,), width=8)))
     _, variables = cx.models.create("resnet18", 4, channels=3)
     safetensors.numpy.save_file(state_dict.to_state_dict("resnet18", variables), "weights.safetensors")

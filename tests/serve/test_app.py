@@ -1,4 +1,4 @@
-"""The REST interface: predictions as `Model.predict` gives them, bounds on what is accepted, and who may ask."""
+"""The REST interface: predictions equal to `Model.predict`, limits of requests, and allowed clients."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ def client(service):
 
 @pytest.fixture(scope="module")
 def radiograph(phantom_runs, tmp_path_factory) -> Path:
-    """A radiograph with other proportions than a square."""
+    """A radiograph that is not square."""
     path = tmp_path_factory.mktemp("radiograph") / "patient.png"
     image_files.save_image(path, phantom(phantom_runs)[:, :88])
     return path
@@ -67,7 +67,7 @@ def answer(client, radiograph):
     return values
 
 
-def test_a_prediction_is_that_of_the_model(client, model, radiograph, answer):
+def test_prediction_equals_that_of_the_model(client, model, radiograph, answer):
     expected = model.predict(radiograph).to_dict()
     del expected["path"]
     assert expected["label"] and not answer.keys() & {"path", "name"}
@@ -104,7 +104,7 @@ def test_images_are_the_files_of_the_prediction(client, model, radiograph, answe
         assert abs(overlay - drawn).max() <= 1
 
 
-def test_layers_drawn_over_each_other_are_the_overlay(client, radiograph, answer):
+def test_radiograph_and_layer_blend_to_the_overlay(client, radiograph, answer):
     gray = decode(client.get(answer["files"]["radiograph.png"]))
     layer = decode(client.get(answer["files"]["layer.png"])).astype(float)
     assert gray.shape == layer.shape[:2] == cv2.imread(str(radiograph), 0).shape
@@ -126,7 +126,7 @@ def test_outlines_enclose_the_mask(client, answer):
         assert overlap > 0.95, name
 
 
-def test_a_segmenter_gives_lungs_and_no_label(phantom_runs, small_segmenter, radiograph):
+def test_segmenter_returns_lungs_and_no_label(phantom_runs, small_segmenter, radiograph):
     segmenter = cx.load(phantom_runs / "segment")
     service = app.Service(segmenter, card.describe(segmenter, "segment"))
     client = TestClient(app.create_app(service), base_url=BASE)
@@ -166,13 +166,13 @@ def test_each_bad_file_is_answered_by_one_sentence(client, tmp_path, capfd):
     assert "SECRET" not in "".join(capfd.readouterr())
 
 
-def test_16_bits_are_read(client, radiograph):
+def test_16_bit_image_is_read(client, radiograph):
     levels = cv2.imread(str(radiograph), 0).astype(np.uint16) * 257
     response = post(client, cv2.imencode(".png", levels)[1].tobytes())
     assert response.status_code == 201 and response.json()["height"] == len(levels)
 
 
-def test_an_inverted_radiograph_is_refused_unless_it_is_to_be_inverted(client, monkeypatch, radiograph):
+def test_inverted_radiograph_is_refused_unless_if_inverted_is_given(client, monkeypatch, radiograph):
     monkeypatch.setattr("cxrjax.data.polarity.looks_inverted", lambda image: True)
     data = radiograph.read_bytes()
     assert "look inverted" in post(client, data).json()["error"]
@@ -181,7 +181,7 @@ def test_an_inverted_radiograph_is_refused_unless_it_is_to_be_inverted(client, m
     assert post(client, data, "?if_inverted=maybe").status_code == 400
 
 
-def test_a_jsrt_file_is_read_where_the_request_says_so(client):
+def test_jsrt_file_is_read_only_with_the_format_parameter(client):
     pixels = np.tile(np.linspace(0, 4095, 2048), (2048, 1)).astype(">u2").tobytes()
     assert post(client, pixels).status_code == 422
     values = post(client, pixels, "?format=jsrt&if_inverted=ignore").json()
@@ -189,7 +189,7 @@ def test_a_jsrt_file_is_read_where_the_request_says_so(client):
     assert post(client, pixels, "?format=tiff").status_code == 400
 
 
-def test_requests_that_are_no_radiograph_are_refused(client, service):
+def test_requests_without_a_radiograph_are_refused(client, service):
     assert post(client, b"x", **{"Content-Type": "text/plain"}).status_code == 415
     assert client.post(PATH, files={"file": b"x"}).status_code == 415
     assert client.post(PATH, content=iter([b"x"]), headers=BYTES).status_code == 411
@@ -226,18 +226,18 @@ def test_a_deleted_prediction_is_gone(client, radiograph):
         ({"Origin": "null"}, 403),
     ],
 )
-def test_only_this_server_is_answered_for(client, headers, status):
+def test_requests_for_other_hosts_are_refused(client, headers, status):
     response = client.get("/api/model", headers=headers)
     assert response.status_code == status
     assert status == 200 or list(response.json()) == ["error"]
 
 
-def test_a_request_from_another_site_predicts_nothing(client):
+def test_cross_site_request_is_refused(client):
     for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 422), ("none", 422)):
         assert post(client, b"x", **{"Sec-Fetch-Site": site}).status_code == status, site
 
 
-def test_a_server_for_other_machines_answers_to_addresses_and_its_own_name(monkeypatch):
+def test_server_for_other_machines_accepts_addresses_and_its_own_name(monkeypatch):
     monkeypatch.setattr(guard.socket, "gethostname", lambda: "workstation")
     protected = guard.Guard(lambda scope, receive, send: None, host="0.0.0.0")
     names = ["192.168.0.7:8000", "workstation:8000", "localhost", "evil.example"]
@@ -257,7 +257,7 @@ def test_every_answer_has_the_security_headers(client, answer):
     assert all("src=" in tag for tag in page.split("<script")[1:])
 
 
-def test_the_interface_is_described(client, service, answer):
+def test_openapi_document_describes_every_route(client, service, answer):
     document = client.get("/api/openapi.json").json()
     assert document == openapi.document(service._card) and document["openapi"].startswith("3.1")
     paths = {(path, method) for path, item in document["paths"].items() for method in item.keys() - {"parameters"}}
@@ -311,8 +311,8 @@ class StubModel:
         raise cx.ImageRefusedError("", "this is a stub")
 
 
-def test_a_burst_is_answered_without_being_collected(radiograph):
-    """Of 200 uploads at once, as many as fit wait; the others are told when to come back, and are not kept."""
+def test_burst_of_uploads_is_limited(radiograph):
+    """Of 200 simultaneous uploads, `MAX_UPLOADS` wait; the others get a Retry-After header and are not stored."""
     model = StubModel()
     service = app.Service(model, card.describe(model, "stub"))
     application = app.create_app(service)
@@ -340,14 +340,14 @@ def test_a_burst_is_answered_without_being_collected(radiograph):
     service.close()
 
 
-def test_bytes_that_wait_are_bounded():
+def test_slots_limit_the_waiting_bytes():
     slots = app.Slots(3, 100)
     assert [slots.claim(size) for size in (60, 50, 40, 1)] == [True, False, True, False]
     slots.release(60)
     assert slots.claim(60) and not slots.claim(1)
 
 
-def test_the_oldest_predictions_are_forgotten(model, radiograph):
+def test_oldest_predictions_are_removed(model, radiograph):
     prediction = model.predict(radiograph)
     store = results.ResultStore(2 * results.count_bytes(prediction))
     first, second = (store.add(prediction, {}) for _ in range(2))
@@ -374,7 +374,7 @@ def test_nothing_is_written_to_disk(client, radiograph, answer):
     assert written == []
 
 
-def test_the_audit_is_said_first_and_escaped(tmp_path):
+def test_audit_is_shown_first_and_escaped(tmp_path):
     folder = tmp_path / "audit" / "test"
     shutil.copytree(Path(__file__).parents[1] / "runs" / "former" / "run" / "audit" / "test", folder)
     audit = json_file.read(folder / "audit.json", "")
@@ -407,7 +407,7 @@ def test_a_port_in_use_is_one_sentence():
         server._listen("203.0.113.9", 0)  # an address for documentation, which no machine has
 
 
-def test_an_unexpected_error_quotes_nothing(service, capfd):
+def test_unexpected_error_is_answered_without_details(service, capfd):
     class Broken(StubModel):
         def predict(self, image, **_):
             raise RuntimeError("SECRET")

@@ -144,7 +144,7 @@ def test_dropped_files_are_shown_each_with_its_prediction_or_the_reason(open_pag
     assert page.locator("#outlines path").count() == 3
 
 
-def test_the_map_is_that_of_the_chosen_class_at_the_chosen_opacity(open_page, model, radiograph):
+def test_map_shows_the_chosen_class_at_the_chosen_opacity(open_page, model, radiograph):
     page = open_page()
     fire(page, "paste", ("image.png", radiograph.read_bytes()))
     expected = model.predict(radiograph)
@@ -163,7 +163,7 @@ def test_the_map_is_that_of_the_chosen_class_at_the_chosen_opacity(open_page, mo
     assert not page.locator("#outlines").is_visible() and page.locator("#radiograph").is_visible()
 
 
-def test_downloads_have_the_name_of_the_file_and_survive_a_server_that_forgot(open_page, model, radiograph, service):
+def test_downloads_have_file_names_and_work_after_results_are_removed(open_page, model, radiograph, service):
     page = open_page()
     fire(page, "drop", ("a/b.png", radiograph.read_bytes()))
     expected = model.predict(radiograph)
@@ -190,7 +190,7 @@ def test_downloads_have_the_name_of_the_file_and_survive_a_server_that_forgot(op
     assert (mask == expected.to_native(expected.label_map)).all()
 
 
-def test_the_keyboard_alone_reaches_everything(open_page, radiograph):
+def test_all_controls_are_reachable_by_keyboard(open_page, radiograph):
     page = open_page()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
@@ -237,7 +237,7 @@ def test_the_keyboard_alone_reaches_everything(open_page, radiograph):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
-def test_nothing_is_cut_off_and_the_system_decides_on_dark(open_page, radiograph, width, scheme):
+def test_layout_fits_the_width_and_follows_the_system_color_scheme(open_page, radiograph, width, scheme):
     page = open_page(width, scheme)
     fire(page, "drop", ("a_long_name_" * 12 + ".png", radiograph.read_bytes()), ("x" * 150, b"broken"))
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -279,7 +279,7 @@ def test_several_findings_are_sorted_by_probability_and_folded(open_page, radiog
     assert "finding 4, finding 7" in page.inner_text("#list li")
 
 
-def test_no_request_leaves_the_server_and_no_name_is_sent(open_page, address, radiograph):
+def test_page_contacts_only_its_server_and_sends_no_file_name(open_page, address, radiograph):
     page = open_page()
     requests = []
     page.on("request", lambda request: requests.append(request))
@@ -292,7 +292,7 @@ def test_no_request_leaves_the_server_and_no_name_is_sent(open_page, address, ra
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
-def test_axe_finds_no_fault(browser, address, radiograph, width, scheme):
+def test_axe_finds_no_accessibility_fault(browser, address, radiograph, width, scheme):
     """Before and after an answer; the policy of the page would refuse the script of axe-core."""
     script = axe.read_script()
     context = browser.new_context(
