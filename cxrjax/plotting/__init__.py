@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from cxrjax.plotting.prediction_figure import encode_overlay as encode_overlay
     from cxrjax.plotting.preview import draw_preview as draw_preview
     from cxrjax.plotting.radiographs import OPACITY as OPACITY
+    from cxrjax.plotting.radiographs import SCALE_NOTE as SCALE_NOTE
     from cxrjax.plotting.radiographs import overlay as overlay
     from cxrjax.plotting.sheet import draw_sheet as draw_sheet
     from cxrjax.plotting.training import draw_learning_curves as draw_learning_curves
@@ -45,6 +46,7 @@ __getattr__, __dir__, __all__ = _lazy_imports(
     {
         "CurveWithCI": "cxrjax.plotting.evaluation:CurveWithCI",
         "OPACITY": "cxrjax.plotting.radiographs:OPACITY",
+        "SCALE_NOTE": "cxrjax.plotting.radiographs:SCALE_NOTE",
         "RIGHT": "cxrjax.plotting.palette:RIGHT",
         "ReliabilityCurve": "cxrjax.plotting.evaluation:ReliabilityCurve",
         "RocCurve": "cxrjax.plotting.evaluation:RocCurve",

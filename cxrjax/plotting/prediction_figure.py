@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from cxrjax.io.crop import Frame
 from cxrjax.plotting import palette
 from cxrjax.plotting.fonts import load_font
-from cxrjax.plotting.radiographs import CONTOUR, FOOT, overlay
+from cxrjax.plotting.radiographs import CONTOUR, FOOT, SCALE_NOTE, overlay
 from cxrjax.runtime.formatting import format_label
 
 # Layout in dots.
@@ -172,6 +172,8 @@ def _draw_color_bar(sheet: Image.Image, draw: ImageDraw.ImageDraw, left: int, to
         y = top + round((1 - level) * (height - 1))
         draw.line((right, y, right + 6, y), palette.INK, 2)
         draw.text((right + 13, y), f"{level:g}", palette.INK, load_font(7), "lm")
+    right_edge = MAP_WIDTH - MARGIN
+    draw.text((right_edge, top + height + 20), f"color bar: {SCALE_NOTE}", palette.FAINT, load_font(7), "rm")
 
 
 def _draw_votes(

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 CONTOUR = (0, 229, 255)
 OPACITY = 0.35  # of a saliency map at 1, so that the anatomy stays visible
+SCALE_NOTE = "evidence for the label, 0 none to 1 strongest possible"  # what the colors of a saliency map mean
 FOOT = "research use, not for diagnosis"
 
 

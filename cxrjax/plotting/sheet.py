@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cxrjax.plotting import palette, style
-from cxrjax.plotting.radiographs import FOOT, overlay
+from cxrjax.plotting.radiographs import FOOT, SCALE_NOTE, overlay
 
 # Layout in dots.
 TILE = 288  # width of a square image
@@ -81,7 +81,7 @@ def draw_sheet(
         ramp = np.repeat(np.linspace(0, 1, BAR_WIDTH)[None], BAR_HEIGHT, axis=0)
         images.append((GAP, top, overlay(np.full(ramp.shape, 128, np.uint8), None, ramp)))
         y = 1 - (top + BAR_HEIGHT / 2) / height
-        text = "saliency map, 0 to 1, on a medium gray"
+        text = f"saliency map: {SCALE_NOTE}, on a medium gray"
         figure.text((2 * GAP + BAR_WIDTH) / width, y, text, size=6.5, color=palette.FAINT, va="center")
     figure.text(1 - GAP / width, GAP / 2 / height, FOOT, size=6.5, color=palette.FAINT, ha="right")
     style.save(figure, path, images)

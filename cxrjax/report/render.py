@@ -101,6 +101,7 @@ def make_environment(is_markdown: bool = False) -> jinja2.Environment:
     environment.globals |= {"data_uri": data_uri, "FEW": subgroups.FEW, "value": value, "interval": interval}
     environment.globals["follows_theme"] = follows_theme
     environment.globals["MAP_OPACITY"] = plotting.OPACITY
+    environment.globals["SCALE_NOTE"] = plotting.SCALE_NOTE
     environment.globals["CHECKS"] = saliency_verdict.CHECKS
     environment.globals["verbatim"] = partial(_read_source, environment)
     return environment
