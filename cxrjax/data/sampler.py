@@ -109,7 +109,7 @@ class BatchSampler:
         if sampler == "oversample":
             minority_rows = _find_minority(labels, minority_classes)
             self._visits = np.concatenate([self._visits, np.tile(minority_rows, oversample_factor)])
-        self._count = len(labels)
+        self.num_examples = len(labels)
         self._augmented_subset = augmented_subset
         self._seed = seed
         self._batch_size = batch_size
@@ -144,7 +144,7 @@ class BatchSampler:
         # A separate random stream, so that the order is the same as that of a training that augments all.
         rng = np.random.default_rng([self._seed, epoch, 1])
         augmented = rng.random(order.shape) < self._augmented_subset.probability_in(epoch)
-        return augmented & (order >= self._count) if self._augmented_subset.copies_only else augmented
+        return augmented & (order >= self.num_examples) if self._augmented_subset.copies_only else augmented
 
     def _load_epoch(self, step: int) -> int:
         """Draw the epoch of a step, unless it is the current one, and return the step's index within the epoch."""

@@ -113,7 +113,9 @@ def compare_rows(folder: Path) -> dict[str, Any]:
         panels[title] = {c: hypothesis_tests.by_patient(measures[name], labels, patients, c) for c in test["medians"]}
     if panels:
         for form in ("png", "svg"):
-            plotting.draw_box_plots(panels, folder / f"box_plots.{form}")
+            plotting.draw_box_plots(
+                panels, "Lungs and hearts by label, one value per patient", folder / f"box_plots.{form}"
+            )
     atomic_files.atomic_write(folder / "differences.json", (json.dumps(result, indent=2) + "\n").encode())
     return result
 

@@ -12,7 +12,7 @@ from cxrjax import plotting
 from cxrjax.metrics import calibration, classification, intervals, roc
 from cxrjax.metrics.prediction_arrays import PredictionArrays
 from cxrjax.metrics.temperature import apply_temperature
-from cxrjax.runtime.formatting import format_ci, format_label, interval_or_value
+from cxrjax.runtime.formatting import format_ci, format_count, format_label, interval_or_value
 
 FORMS = (".png", ".svg")
 
@@ -45,15 +45,15 @@ def draw_plots(cases: PredictionArrays, scores: Mapping[str, Any], folder: Path)
         plots["selective_prediction"] = partial(
             plotting.draw_proportions,
             _risk_coverage_curves(scores["selective_prediction"]),
-            "accuracy of the remaining predictions",
-            "share of radiographs referred, the least certain first",
+            f"Selective prediction of {format_count(len(cases.with_prediction), 'radiograph')}",
+            ("share of radiographs referred (0 to 1), the least certain first", "accuracy of the others (0 to 1)"),
         )
     if scores["vote_convergence"]:
         plots["vote_convergence"] = partial(
             plotting.draw_proportions,
             _convergence_curves(scores["vote_convergence"]),
-            "convergence of the vote",
-            "number of patches",
+            f"Convergence of the vote in {format_count(len(cases.with_prediction), 'radiograph')}",
+            ("number of patches", "share (0 to 1)"),
             logarithmic=True,
         )
     for name, plot in plots.items():
@@ -98,6 +98,8 @@ def roc_curve(
         sensitivity=true_positives / true_positives[-1],
         precision=np.append(precision[0], precision),
         prevalence=float(positive.mean()),
+        num_radiographs=len(positive),
+        num_positive=int(positive.sum()),
         areas=(format_ci(class_scores["auroc"], ".2f"), format_ci(class_scores["average_precision"], ".2f")),
         points=[
             (1 - point["specificity"]["value"], point["sensitivity"]["value"])
@@ -111,7 +113,7 @@ def _reliability_curve(cases: PredictionArrays, kind: str, score: Mapping[str, A
     rows = cases.with_prediction
     probabilities = apply_temperature(cases.probabilities[rows], score["temperature"])
     confidence = probabilities[np.arange(len(rows)), cases.predicted[rows]]
-    titles = {"raw": "as the patches say", "scaled": f"at the temperature {score['temperature']:.2f}"}
+    titles = {"raw": "uncalibrated", "scaled": f"at the temperature {score['temperature']:.2f}"}
     return reliability_curve(f"{titles[kind]}: ECE {format_ci(score['ece'], '.2f')}", confidence, cases.correct[rows])
 
 
@@ -123,7 +125,7 @@ def reliability_curve(
     curve = calibration.reliability(confidence, correct, bins, np.ones((1, len(confidence))))
     bounds = [intervals.wilson(share, n) for share, n in zip(curve.accuracy[0], curve.weight[0], strict=True)]
     low, high = np.transpose(bounds)
-    return plotting.ReliabilityCurve(title, curve.mean_confidence[0], curve.accuracy[0], low, high)
+    return plotting.ReliabilityCurve(title, curve.mean_confidence[0], curve.accuracy[0], low, high, len(confidence))
 
 
 def _risk_coverage_curves(selective_prediction: Mapping[str, Mapping[str, Any]]) -> list[plotting.CurveWithCI]:

@@ -88,7 +88,7 @@ def evaluate_saliency(
     folder.mkdir(parents=True, exist_ok=True)
     _write_csv(folder / "saliency_metrics.csv", rows)
     for form in ("png", "svg"):
-        plotting.draw_faithfulness(result["curves"], folder / f"curves.{form}")
+        plotting.draw_faithfulness(result["curves"], result["n"] - result["without_map"], folder / f"curves.{form}")
     atomic_files.atomic_write(folder / "saliency_metrics.json", (json.dumps(result, indent=2) + "\n").encode())
     return result
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from cxrjax.plotting import palette, style
+from cxrjax.runtime.formatting import format_count
 
 CURVES_WIDTH = 4.8  # inches; that of a phone, on which figures are legible without being reduced
 BOX_PLOT_COLUMNS = 2  # panels per row of `draw_box_plots`
@@ -26,6 +27,8 @@ class RocCurve(NamedTuple):
     sensitivity: ArrayLike  # [g], rising; also called recall
     precision: ArrayLike  # [g]
     prevalence: float  # precision at chance level
+    num_radiographs: int  # whose truth is known
+    num_positive: int  # of these
     areas: tuple[str, str]  # areas under the two curves, as text for the legends
     points: Sequence[tuple[float, float]] = ()  # (false positive rate, sensitivity) of operating points to be marked
 
@@ -38,6 +41,7 @@ class ReliabilityCurve(NamedTuple):
     accuracy: ArrayLike  # [b] in 0..1
     low: ArrayLike  # [b] in 0..1, lower bound of the accuracy
     high: ArrayLike  # [b] in 0..1, upper bound of the accuracy
+    num_predictions: int  # in all bins
 
 
 class CurveWithCI(NamedTuple):
@@ -81,6 +85,7 @@ def draw_confusion(matrix: NDArray[np.integer], classes: Sequence[str], path: st
     axes.set_xticks(np.arange(len(predictions)) + 0.5, ["\n".join(palette.wrap(name, 13)) for name in predictions])
     axes.set_yticks(np.arange(len(classes)) + 0.5, [f"{c}\nn = {n}" for c, n in zip(classes, support, strict=True)])
     axes.set(xlabel="prediction", ylabel="label")
+    axes.set_title(f"{format_count(int(matrix.sum()), 'radiograph')},\nnumber and share of the label")
     axes.invert_yaxis()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -98,12 +103,13 @@ def draw_roc_curves(curves: Sequence[RocCurve], path: str | os.PathLike) -> None
     figure, axes = _square_axes(curves)
     axes.plot([0, 1], [0, 1], **DASHED)
     for curve in curves:
-        label = f"{curve.name} {curve.areas[0]}"
+        label = f"{curve.name}: {curve.areas[0]}, n = {curve.num_positive}"
         (line,) = axes.plot(curve.false_positive_rate, curve.sensitivity, linewidth=1.6, label=label)
         for x, y in curve.points:
             axes.plot(x, y, "o", color=line.get_color(), markersize=5, markeredgecolor=palette.PAPER)
-    axes.set(xlabel="1 − specificity", ylabel="sensitivity", title="ROC: area under the curve")
-    _frame_unit_square(axes)
+    axes.set(xlabel="1 − specificity (0 to 1)", ylabel="sensitivity (0 to 1)")
+    axes.set_title(f"ROC curves of {describe_sizes(curves)}")
+    _frame_unit_square(axes, "area under the curve (95% interval), radiographs of the class")
     style.save(figure, path)
 
 
@@ -117,28 +123,32 @@ def draw_precision_recall(curves: Sequence[RocCurve], path: str | os.PathLike) -
     """
     figure, axes = _square_axes(curves)
     for curve in curves:
-        label = f"{curve.name} {curve.areas[1]}"
+        label = f"{curve.name}: {curve.areas[1]}, n = {curve.num_positive}"
         (line,) = axes.plot(curve.sensitivity, curve.precision, drawstyle="steps-pre", label=label, linewidth=1.6)
         axes.axhline(curve.prevalence, **DASHED | {"color": line.get_color(), "alpha": 0.5})
-    axes.set(xlabel="recall", ylabel="precision", title="precision and recall: average precision")
-    _frame_unit_square(axes)
+    axes.set(xlabel="recall (0 to 1)", ylabel="precision (0 to 1)")
+    axes.set_title(f"Precision-recall curves of {describe_sizes(curves)}")
+    _frame_unit_square(axes, "average precision (95% interval), radiographs of the class")
     style.save(figure, path)
+
+
+def describe_sizes(curves: Sequence[RocCurve]) -> str:
+    """Return the number of radiographs as text, "100 radiographs"; of several findings, "90 to 100 radiographs"."""
+    sizes = sorted({curve.num_radiographs for curve in curves})
+    largest = format_count(sizes[-1], "radiograph")
+    return largest if len(sizes) == 1 else f"{sizes[0]} to {largest}"
 
 
 def _square_axes(curves: Sequence[object]) -> tuple[Figure, Axes]:
     """Return a figure that is high enough for a legend below with a line for each curve, and its square axes."""
-    figure = Figure(figsize=(CURVES_WIDTH, CURVES_WIDTH + 0.35 + 0.175 * len(curves)), layout="constrained")
+    figure = Figure(figsize=(CURVES_WIDTH, CURVES_WIDTH + 0.5 + 0.175 * len(curves)), layout="constrained")
     return figure, figure.subplots()
 
 
-def _frame_unit_square(axes: Axes) -> None:
+def _frame_unit_square(axes: Axes, legend_title: str) -> None:
     """Limit both axes to 0..1, and write the legend below, where no curve is."""
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    _write_legend_below(axes)
-
-
-def _write_legend_below(axes: Axes) -> None:
-    axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.16), fontsize=8)
+    style.write_legend_below(axes, legend_title)
 
 
 @matplotlib.rc_context(style.STYLE)
@@ -157,29 +167,38 @@ def draw_reliability(curves: Sequence[ReliabilityCurve], path: str | os.PathLike
             np.asarray(curve.mean_confidence),
             accuracy,
             np.abs([accuracy - curve.low, curve.high - accuracy]),
-            label=curve.name,
+            label=f"{curve.name}, n = {curve.num_predictions}",
             marker=palette.MARKERS[k % len(palette.MARKERS)],
             markersize=5,
             linewidth=1.6,
             elinewidth=1,
         )
-    axes.set(xlim=(0, 1.01), ylim=(0, 1.01), aspect="equal", title="accuracy by predicted probability")
-    axes.set(xlabel="probability of the prediction (mean of a bin)", ylabel="accuracy")
+    axes.set(
+        xlim=(0, 1.01),
+        ylim=(0, 1.01),
+        aspect="equal",
+        title=f"Reliability of {format_count(curves[0].num_predictions, 'prediction')}",
+    )
+    axes.set(xlabel="probability of the prediction (mean of a bin, 0 to 1)", ylabel="accuracy (0 to 1, 95% interval)")
     axes.grid()
-    _write_legend_below(axes)
+    style.write_legend_below(axes, "ECE: expected calibration error (95% interval); dashed: ideal")
     style.save(figure, path)
 
 
 @matplotlib.rc_context(style.STYLE)
 def draw_proportions(
-    curves: Sequence[CurveWithCI], title: str, label: str, path: str | os.PathLike, logarithmic: bool = False
+    curves: Sequence[CurveWithCI],
+    title: str,
+    labels: tuple[str, str],
+    path: str | os.PathLike,
+    logarithmic: bool = False,
 ) -> None:
     """Draw proportions over a parameter, each curve with its interval as a band; the vertical axis ends at 1.
 
     Args:
         curves: at least one.
-        title: title of the figure.
-        label: label of the horizontal axis.
+        title: title of the figure, with the number of radiographs.
+        labels: of the horizontal and of the vertical axis.
         path: the PNG or SVG to write.
         logarithmic: whether the horizontal axis is logarithmic; its ticks are then the x values of the first curve.
     """
@@ -194,20 +213,21 @@ def draw_proportions(
         axes.set_xticks(curves[0].x, [f"{x:g}" for x in curves[0].x])
         axes.minorticks_off()
     bottom = min(float(np.min(curve.low)) for curve in curves)
-    axes.set(xlabel=label, ylim=(max(0.0, bottom - 0.05), 1.01))
+    axes.set(xlabel=labels[0], ylabel=labels[1], ylim=(max(0.0, bottom - 0.05), 1.01))
     axes.set_title(title)
     axes.grid()
-    _write_legend_below(axes)
+    style.write_legend_below(axes, "bands: 95% intervals")
     style.save(figure, path)
 
 
 @matplotlib.rc_context(style.STYLE)
-def draw_faithfulness(curves: Mapping[str, Any], path: str | os.PathLike) -> None:
+def draw_faithfulness(curves: Mapping[str, Any], num_maps: int, path: str | os.PathLike) -> None:
     """Draw the deletion and, below it, the insertion curve of saliency maps, each with that of a random order.
 
     Args:
         curves: "fractions" [steps + 1] of the pixels; and for each of "deletion", "deletion_control", "insertion" and
             "insertion_control" the "value" (probability of the predicted class), "low" and "high" (None if unknown).
+        num_maps: radiographs with a map, of which the curves are means.
         path: the PNG or SVG to write.
     """
     figure = Figure(figsize=(4.8, 6.4), layout="constrained")
@@ -226,21 +246,25 @@ def draw_faithfulness(curves: Mapping[str, Any], path: str | os.PathLike) -> Non
             axes.fill_between(shares, low, high, color=color, alpha=0.18, linewidth=0)
             areas.append(np.trapezoid(value, shares))
         axes.set_title(f"{name}: area {areas[0]:.2f}; in a random order {areas[1]:.2f}")
-        axes.set(xlabel=f"share of the pixels {verb}", xlim=(0, 1), ylim=(0, 1))
+        axes.set(xlabel=f"share of the pixels {verb} (0 to 1)", xlim=(0, 1), ylim=(0, 1))
         axes.grid(axis="y")
-        axes.set_ylabel("probability of the prediction")
-    panels[0].legend(loc="best")
+        axes.set_ylabel("probability of the prediction (0 to 1)")
+    figure.suptitle(
+        f"Saliency maps of {format_count(num_maps, 'radiograph')}, means and 95% intervals", size=10, x=0.02, ha="left"
+    )
+    style.write_legend_below(panels[1])
     style.save(figure, path)
 
 
 @matplotlib.rc_context(style.STYLE)
-def draw_box_plots(panels: Mapping[str, Mapping[str, ArrayLike]], path: str | os.PathLike) -> None:
+def draw_box_plots(panels: Mapping[str, Mapping[str, ArrayLike]], title: str, path: str | os.PathLike) -> None:
     """Draw one panel per measure with one box per class, and every value as a dot.
 
     A box spans the quartiles; its whiskers reach to 1.5 times their distance.
 
     Args:
-        panels: title -> class -> its values, at least one.
+        panels: name of a measure with its unit -> class -> its values, at least one.
+        title: of the figure, which says what a value is of.
         path: the PNG or SVG to write.
 
     Raises:
@@ -251,9 +275,9 @@ def draw_box_plots(panels: Mapping[str, Mapping[str, ArrayLike]], path: str | os
     max_classes = max(len(classes) for classes in panels.values())
     rows = -(-len(panels) // BOX_PLOT_COLUMNS)
     width = BOX_PLOT_COLUMNS * max(2.6, 0.72 * max_classes + 0.6)
-    figure = Figure(figsize=(width, 2.9 * rows), layout="constrained")
+    figure = Figure(figsize=(width, 2.9 * rows + 0.25), layout="constrained")
     grid = figure.subplots(rows, BOX_PLOT_COLUMNS, squeeze=False).ravel()
-    for axes, (title, classes) in zip(grid, panels.items(), strict=False):
+    for axes, (measure, classes) in zip(grid, panels.items(), strict=False):
         samples = [np.asarray(values, np.float64) for values in classes.values()]
         median_style = {"color": palette.INK, "linewidth": 1.4}
         boxes = axes.boxplot(samples, widths=0.55, showfliers=False, patch_artist=True, medianprops=median_style)
@@ -265,11 +289,12 @@ def draw_box_plots(panels: Mapping[str, Mapping[str, ArrayLike]], path: str | os
             axes.plot(x, values, ".", color=palette.BLUE, markersize=4, alpha=0.6, markeredgewidth=0)
         names = []
         for name, values in zip(classes, samples, strict=True):
-            names.append("\n".join([*palette.wrap(name, 12), str(len(values))]))
+            names.append("\n".join([*palette.wrap(name, 12), f"n = {len(values)}"]))
         axes.set_xticks(range(1, len(names) + 1), names, size=6.5)
-        axes.set_title("\n".join(palette.wrap(title, 34)), size=8.5)
+        axes.set_title("\n".join(palette.wrap(measure, 34)), size=8.5)
         axes.tick_params(axis="y", labelsize=7)
         axes.grid(axis="y")
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
+    figure.suptitle(title, size=9, x=0.02, ha="left")
     style.save(figure, path)

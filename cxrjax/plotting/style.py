@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
+from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from cxrjax.plotting import palette
@@ -69,6 +71,30 @@ def save(figure: Figure, path: str | os.PathLike, images: Sequence[tuple[int, in
         bgr[top : top + rgb.shape[0], left : left + rgb.shape[1]] = rgb[..., ::-1]
     png = cv2.imencode(".png", bgr)[1].tobytes()  # several times as fast as Matplotlib's encoder
     atomic_files.atomic_write(path, png)
+
+
+def write_legend_below(axes: Axes, title: str = "", gap: float = 0.5, columns: int = 1) -> None:
+    """Write the legend below the axes, where no curve is.
+
+    Args:
+        axes: with labeled curves.
+        title: explains the entries; "" for none.
+        gap: inches between the axes and the legend, for ticks and label of the horizontal axis.
+        columns: of entries.
+    """
+    below = ScaledTranslation(0, -gap, axes.figure.dpi_scale_trans)
+    legend = axes.legend(
+        loc="upper left",
+        bbox_to_anchor=(-0.02, 0),
+        bbox_transform=axes.transAxes + below,
+        borderaxespad=0,
+        fontsize=8,
+        ncols=columns,
+        title=title,
+        title_fontsize=8,
+        alignment="left",
+    )
+    legend.get_title().set_color(palette.FAINT)
 
 
 def _add_dark_colors(svg: str) -> str:

@@ -156,7 +156,8 @@ def _train(config: Config, workdir: Path) -> dict[str, float]:
             "the network is whole, and can be evaluated; for the record, restore the file or train again",
         )
     for form in ("png", "svg"):
-        plotting.draw_learning_curves(records, workdir / f"learning_curves.{form}", metric or None)
+        path = workdir / f"learning_curves.{form}"
+        plotting.draw_learning_curves(records, path, metric or None, trainer.sampler.num_examples)
     return model_selection.best_epoch(records, metric)
 
 

@@ -173,7 +173,10 @@ def test_scores_and_figures_are_reproducible(run, scores):
     assert json.loads(before["metrics.json"]) == scores
     area = scores["all"]["classes"]["viral"]["auroc"]
     low, high = area["interval"]
-    assert f"viral {area['value']:.2f} ({low:.2f} to {high:.2f})" in before["roc.svg"].decode()
+    support = scores["all"]["classes"]["viral"]["support"]
+    entry = f"viral: {area['value']:.2f} ({low:.2f} to {high:.2f}), n = {support}<"
+    assert entry in before["roc.svg"].decode()
+    assert f"ROC curves of {scores['n']} radiographs" in before["roc.svg"].decode()
     assert f"{area['value']:.3f} ({low:.3f} to {high:.3f})" in tables.format_scores(scores)
 
 

@@ -107,6 +107,33 @@ def test_confusion_labels_do_not_overlap(monkeypatch, k):
     assert figure.get_tightbbox().x1 <= figure.get_figwidth()
 
 
+def test_figures_of_scores_have_titles_units_and_numbers_of_radiographs(monkeypatch):
+    roc = [
+        plotting.RocCurve(
+            "a", [0, 1], [0, 1], [1, 0.2], 0.2, areas=("0.90", "0.80"), num_radiographs=100, num_positive=20
+        ),
+        plotting.RocCurve(
+            "b", [0, 1], [0, 1], [1, 0.1], 0.1, areas=("0.70", "0.60"), num_radiographs=100, num_positive=10
+        ),
+    ]
+    bins = plotting.ReliabilityCurve("ECE 0.1", [0.2, 0.8], [0.3, 0.9], [0.1, 0.7], [0.5, 1.0], num_predictions=98)
+    for draw, curves, title, labels, entries in (
+        (plotting.draw_roc_curves, roc, "ROC curves of 100 radiographs", ("1 − specificity", "sensitivity"),
+         ["a: 0.90, n = 20", "b: 0.70, n = 10"]),
+        (plotting.draw_precision_recall, roc, "Precision-recall curves of 100 radiographs", ("recall", "precision"),
+         ["a: 0.80, n = 20", "b: 0.60, n = 10"]),
+        (plotting.draw_reliability, [bins], "Reliability of 98 predictions",
+         ("probability of the prediction (mean of a bin, ", "accuracy ("), ["ECE 0.1, n = 98"]),
+    ):  # fmt: skip
+        (axes,) = drawn(monkeypatch, draw, curves).axes
+        assert axes.get_title("left") == title
+        assert axes.get_xlabel().startswith(labels[0]) and axes.get_ylabel().startswith(labels[1])
+        assert "0 to 1" in axes.get_xlabel() and "0 to 1" in axes.get_ylabel()
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == entries
+    panels = drawn(monkeypatch, plotting.draw_roc_panels, [roc[0], roc[1]._replace(num_radiographs=90)])
+    assert [axes.get_title("left") for axes in panels.axes[:2]] == ["a\n0.90\nn = 20 of 100", "b\n0.70\nn = 10 of 90"]
+
+
 def test_learning_curves_mark_the_best_epoch_of_the_requested_score(monkeypatch):
     history = [{"step": 5 * e, "epoch": e, "train/loss": 1.0, "learning_rate": 0.1} for e in (1, 1, 2, 3)]
     history[1]["train/loss"] = 2.0
@@ -114,13 +141,52 @@ def test_learning_curves_mark_the_best_epoch_of_the_requested_score(monkeypatch)
         history.append({"step": 5 * epoch, "epoch": epoch, "val/loss": 1.0, "val/dice": dice, "val/macro_f1": f1})
     figure = drawn(monkeypatch, plotting.draw_learning_curves, history)
     loss, score = figure.axes
-    assert score.get_title("left") == "score: val/dice best at epoch 2, 0.800"
+    assert score.get_title("left") == "Validation: dice best at epoch 2, 0.800"
+    assert (loss.get_ylabel(), score.get_ylabel(), score.get_xlabel()) == ("loss (nats)", "score (0 to 1)", "epoch")
     curves = {line.get_label(): line.get_xydata().tolist() for a in (loss, score) for line in a.lines}
-    assert curves["train/loss"] == [[1, 1.5], [2, 1], [3, 1]]
-    assert curves["val/dice"] == [[1, 0.5], [2, 0.8]]
+    assert curves["training"] == [[1, 1.5], [2, 1], [3, 1]]
+    assert curves["dice"] == [[1, 0.5], [2, 0.8]]
     assert "learning_rate" not in curves
     other = drawn(monkeypatch, lambda h, path: plotting.draw_learning_curves(h, path, "val/macro_f1"), history)
-    assert other.axes[1].get_title("left") == "score: val/macro_f1 best at epoch 1, 0.900"
+    assert other.axes[1].get_title("left") == "Validation: macro F1 best at epoch 1, 0.900"
+
+
+def test_a_legend_lies_below_all_curves_and_labels_of_the_learning_curves(tmp_path):
+    names = ("macro_f1", "macro_auroc", "accuracy", "worst_class", "worst_group")
+    records = [
+        {"step": e, "epoch": e, "train/loss": 1 / e, "val/loss": 2 / e} | {f"val/{name}": 1 - 1 / e for name in names}
+        for e in range(1, 9)
+    ]
+    kept = []
+    save = style.save
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "save", lambda figure, path: (kept.append(figure), save(figure, path)))
+        plotting.draw_learning_curves(records, tmp_path / "curves.png", "val/macro_auroc", 350)
+    (figure,) = kept
+    assert figure.get_suptitle() == "Training on 350 radiographs"
+    canvas = figure.bbox
+    for axes, following in zip(figure.axes, (figure.axes[1], None), strict=True):
+        legend = axes.get_legend().get_window_extent()
+        lowest = axes.xaxis.get_tightbbox()
+        assert legend.y1 <= (lowest.y0 if lowest and axes is figure.axes[1] else axes.get_window_extent().y0)
+        assert legend.y0 >= (following.title.get_window_extent().y1 if following else canvas.y0)
+        assert legend.x1 <= canvas.x1
+
+
+def test_the_curve_of_the_learning_rates_has_rates_at_its_ticks(monkeypatch):
+    rates = [1e-5, 1e-4, 1e-3, 1e-2]
+    figure = drawn(monkeypatch, plotting.draw_lr_curve, rates, [2, 1.5, 1, 3], [2, 1.6, 1.2, 2], 1e-3)
+    shown = words(figure)
+    assert {"1e-05", "1e-03", "loss (nats)", "Loss by learning rate in 4 steps; suggested: 1.0e-03"} <= shown
+    assert not any("$" in text for text in shown)
+
+
+def test_box_plots_say_what_a_value_is_of_and_how_many_there_are(monkeypatch):
+    panels = {"ratio": {"normal": [0.4, 0.5], "viral": [0.6]}, "area, mm²": {"normal": [9.0], "viral": [8.0]}}
+    figure = drawn(monkeypatch, plotting.draw_box_plots, panels, "one value per patient")
+    assert figure.get_suptitle() == "one value per patient"
+    assert [axes.get_title("left") for axes in figure.axes] == ["ratio", "area, mm²"]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["normal\nn = 2", "viral\nn = 1"]
 
 
 def test_learning_curves_without_the_requested_score_are_refused(tmp_path):
@@ -159,6 +225,7 @@ def test_figure_has_votes_probabilities_and_the_notice(texts, radiograph):
     titles = ["covid19", "$a_file$ with {math}.png"]
     sheet = encode(image, lungs, lungs * 0.5, None, titles, probabilities, votes)
     assert {"62 of 100", "0.58", *titles, "radiograph", "lungs", "where it was seen", radiographs.FOOT} <= set(texts)
+    assert f"color bar: {radiographs.SCALE_NOTE}" in texts
     assert {"normal", "bacterial", "tuberculosis", "viral", "COVID-19"} <= set(texts)
     for color, shares in ((palette.BLUE, [v / 100 for v in votes]), (palette.ORANGE, probabilities)):
         rgb = [int(color[k : k + 2], 16) for k in (1, 3, 5)]
@@ -288,7 +355,7 @@ def test_interrupted_figure_leaves_the_old_file_and_nothing_else(tmp_path, monke
 
 def test_svg_figures_are_transparent_and_have_colors_for_dark_pages(tmp_path):
     curve = plotting.CurveWithCI("a", [0.0, 0.5], [0.5, 0.9], [0.4, 0.8], [0.6, 1.0])
-    plotting.draw_proportions([curve], "title", "label", tmp_path / "curve.svg")
+    plotting.draw_proportions([curve], "title", ("x", "y"), tmp_path / "curve.svg")
     svg = (tmp_path / "curve.svg").read_text()
     colors = set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", svg.split("</style>", 1)[1]))
     assert colors and colors <= {color.lower() for color in palette.DARK}  # each has a dark counterpart
