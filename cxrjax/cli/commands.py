@@ -107,6 +107,7 @@ def evaluate_run(request: Request) -> None:
     if not scores:  # only the first process has scores
         return
     print_lines(tables.format_scores(scores))
+    _print_undecided(request.workdir, scores["split"])
     _print_external(request.workdir, scores["split"])
     print_line(f"rows, metrics and figures are in {request.workdir / 'evaluation' / scores['split']}")
 
@@ -118,8 +119,19 @@ def rescore_run(request: Request) -> None:
     name = _results_dirname(request)
     print_lines(tables.format_scores(scoring.score_run(request.workdir, name)))
     external.assess_run(request.workdir, name)
+    _print_undecided(request.workdir, name)
     _print_external(request.workdir, name)
     print_line(f"metrics and figures are in {request.workdir / 'evaluation' / name}")
+
+
+def _print_undecided(workdir: Path, name: str) -> None:
+    """Print how many predictions of an evaluation are undecided, if there is a threshold."""
+    from cxrjax.evaluation import decisions
+
+    sentences = decisions.summarize_run(workdir, name)
+    if sentences:
+        print_line("")
+        print_line(sentences)
 
 
 def _print_external(workdir: Path, name: str) -> None:
@@ -299,8 +311,8 @@ def predict_radiographs(request: Request) -> int:
     undecided = sum(row.get("decision") == predictions_csv.UNDECIDED for row in rows)
     if undecided:
         print_line(
-            f"{undecided} undecided: by the validation split, fewer than 9 in 10 predictions of such a confidence are "
-            "expected to be correct"
+            f"{format_count(undecided, 'prediction')} undecided: by the validation split, fewer than 9 in 10 of such a "
+            "confidence are expected to be correct"
         )
     for notice in sorted({row.get("notice") or "" for row in rows} - {""}):
         print_line(notice)

@@ -3,7 +3,7 @@
 `decision` is whether the confidence of a label is high enough to rely on it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from cxrjax.inference import finding_thresholds
 from cxrjax.io import findings, predictions_csv
 from cxrjax.ops import voting
 from cxrjax.runs import calibration, provenance, run_dir
+from cxrjax.runtime.formatting import format_count, pick_form
 
 COLUMN = "decision"
 
@@ -30,6 +31,53 @@ def decide(row: Mapping[str, Any], min_confidence: float | None) -> str:
     if min_confidence is None or not row.get("prediction"):
         return ""
     return predictions_csv.DECIDED if row["confidence"] >= min_confidence else predictions_csv.UNDECIDED
+
+
+def describe_undecided(
+    rows: Sequence[Mapping[str, Any]], fitted: Mapping[str, Any] | None, min_confidence: float | None
+) -> str:
+    """Return how many predictions are undecided, why, and how many of the others are correct, in sentences.
+
+    Args:
+        rows: of predictions.csv, with `COLUMN`.
+        fitted: content of calibration.json; None where there is none.
+        min_confidence: result of `calibration.load_min_confidence`.
+
+    Returns:
+        The sentences; "" where no row has a decision.
+    """
+    decided = [row for row in rows if row.get(COLUMN) == predictions_csv.DECIDED]
+    undecided = sum(row.get(COLUMN) == predictions_csv.UNDECIDED for row in rows)
+    total = len(decided) + undecided
+    if fitted is None or not total:
+        return ""
+    number = f"{undecided} of {format_count(total, 'prediction')} {pick_form(undecided, 'is', 'are')} undecided"
+    target = f"{fitted.get('target', calibration.TARGET):.0%}"
+    validation = f"validation split ({fitted['split']})" if "split" in fitted else "validation split"
+    if min_confidence is None or not np.isfinite(min_confidence):
+        return f"{number}: on the {validation}, at no level of confidence were {target} of the predictions correct."
+    text = f"{number}, with a confidence below {min_confidence:.0%}: on the {validation}, at least {target} of "
+    text += "the predictions above it were correct."
+    if decided:
+        correct = np.mean([row["prediction"] == row["label"] for row in decided])
+        text += f" Correct among the others: {correct:.0%} of {len(decided)}."
+    return text
+
+
+def summarize_run(workdir: Path, split: str) -> str:
+    """Return the sentences of `describe_undecided` on an evaluation of a run; "" of a segmenter and of findings.
+
+    Args:
+        workdir: the run directory.
+        split: name of the folder of the evaluation, whose rows have been written.
+    """
+    folder = workdir / "evaluation" / split
+    rows = predictions_csv.read(folder / "predictions.csv")
+    if not any(row.get(COLUMN) for row in rows):
+        return ""
+    step = provenance.read(folder).step
+    fitted = calibration.load(workdir, step) if calibration.matches_step(workdir, step) else None
+    return describe_undecided(rows, fitted, calibration.load_min_confidence(workdir, step))
 
 
 def find_findings(row: Mapping[str, Any], thresholds: Mapping[str, float], rule: str) -> dict[str, Any]:

@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from cxrjax.io import predictions_csv
 from cxrjax.report.inputs import ReportInputs
 
 # Template of each section.
@@ -95,23 +92,3 @@ def merge_operating_points(points: Mapping[str, Mapping[str, Mapping[str, Any]]]
             words = " and ".join(kind.replace("_", " ") for kind in same_kinds)
             merged.append(OperatingPoint(name, words, kinds[same_kinds[0]]))
     return merged
-
-
-def describe_undecided(inputs: ReportInputs) -> str:
-    """Return a sentence on the predictions that are too uncertain to be relied on; "" without a threshold."""
-    decisions = [row.get("decision") for row in inputs.rows]
-    if inputs.calibration is None or not any(decisions):
-        return ""
-    target = f"{inputs.calibration['target']:.0%}"
-    undecided = decisions.count(predictions_csv.UNDECIDED)
-    decided = [row for row in inputs.rows if row["decision"] == predictions_csv.DECIDED]
-    validation = f"the validation radiographs (split {inputs.calibration['split']})"
-    if inputs.min_confidence is None or not np.isfinite(inputs.min_confidence):
-        reason = f"on {validation}, at no level of confidence were {target} of the predictions correct"
-        return f"All {undecided} predictions are undecided: {reason}."
-    threshold = f"{inputs.min_confidence:.0%}, from which {target} were correct on {validation}"
-    if not decided:
-        return f"All {undecided} predictions are undecided: their confidence is below {threshold}."
-    correct = np.mean([row["prediction"] == row["label"] for row in decided])
-    share = f"{len(decided)} of {undecided + len(decided)} predictions are decided, and {correct:.0%} of them correct"
-    return f"{share}; the others are undecided: a confidence below {threshold}."

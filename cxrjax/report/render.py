@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from cxrjax import plotting
 from cxrjax.audit import answers
-from cxrjax.evaluation import saliency_verdict, tables
+from cxrjax.evaluation import decisions, saliency_verdict, tables
 from cxrjax.io import findings
 from cxrjax.metrics import classification, subgroups
 from cxrjax.report import contents, description, external_view, finding_table, missing, overview
@@ -61,7 +61,7 @@ def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> by
         contents=contents.list_sections(inputs, bool(lacking)),
         pages=contents.choose_pages(inputs),
         operating_points=contents.merge_operating_points(inputs.scores.get("operating_points", {})),
-        undecided=contents.describe_undecided(inputs) if inputs.classes else "",
+        undecided=_describe_undecided(inputs) if inputs.classes else "",
         audit_chance=inputs.audit["chance"]["macro_auroc"] if inputs.audit else None,
         audit_command=missing.audit_command(inputs),
         report_command=missing.report_command(inputs),
@@ -71,6 +71,10 @@ def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> by
         settings=dict(leaves(json.loads(inputs.config.to_json()))),
     )
     return text.encode("utf-8", "backslashreplace")
+
+
+def _describe_undecided(inputs: ReportInputs) -> str:
+    return decisions.describe_undecided(inputs.rows, inputs.calibration, inputs.min_confidence)
 
 
 def make_environment(is_markdown: bool = False) -> jinja2.Environment:

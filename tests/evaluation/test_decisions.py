@@ -24,6 +24,7 @@ def make_row(name: str, prediction: str, confidence: float) -> dict:
 
 def calibrate(workdir, min_confidence) -> None:
     content = {"step": 7, "temperature": 2.0, "operating_points": {}, "min_confidence": min_confidence}
+    content |= {"split": "val", "target": 0.9}
     calibration.path(workdir).write_text(json.dumps(content))
 
 
@@ -35,21 +36,33 @@ def test_decisions_follow_the_threshold_of_the_run(tmp_path):
     predictions_csv.write(file, rows, predictions_csv.classification_columns(CLASSES))
     provenance.write(folder, provenance.Provenance("phantom", "test", 7))
     written = predictions_csv.read(file)
-    for min_confidence, expected in (
-        (0.6, ["decided", "undecided", ""]),
-        (0.5, ["decided", "decided", ""]),
-        (None, ["undecided", "undecided", ""]),
+    above = ": on the validation split (val), at least 90% of the predictions above it were correct."
+    nowhere = ": on the validation split (val), at no level of confidence were 90% of the predictions correct."
+    for min_confidence, expected, sentences in (
+        (
+            0.6,
+            ["decided", "undecided", ""],
+            f"1 of 2 predictions is undecided, with a confidence below 60%{above} Correct among the others: 0% of 1.",
+        ),
+        (
+            0.5,
+            ["decided", "decided", ""],
+            f"0 of 2 predictions are undecided, with a confidence below 50%{above} Correct among the others: 50% of 2.",
+        ),
+        (None, ["undecided", "undecided", ""], f"2 of 2 predictions are undecided{nowhere}"),
     ):
         calibrate(tmp_path, min_confidence)
         decisions.write_decisions(tmp_path, "test")
         decided = predictions_csv.read(file)
         assert [row["decision"] for row in decided] == expected
+        assert decisions.summarize_run(tmp_path, "test") == sentences
         assert list(decided[0])[-3:] == ["decision", "status", "reason"]
         for before, after in zip(written, decided, strict=True):
             assert after == pytest.approx(before | {"decision": after["decision"]}, nan_ok=True)
     provenance.write(folder, provenance.Provenance("phantom", "test", 8))
     decisions.write_decisions(tmp_path, "test")
     assert [row["decision"] for row in predictions_csv.read(file)] == ["", "", ""]  # fitted to another network
+    assert decisions.summarize_run(tmp_path, "test") == ""
 
 
 def test_findings_are_predicted_by_operating_points_of_validation(tmp_path):
