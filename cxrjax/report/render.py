@@ -24,6 +24,7 @@ from cxrjax.report.inputs import ReportInputs
 from cxrjax.runtime.formatting import capitalize_first, format_ci, format_label, format_p, shorten_middle
 
 TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
+_JOINT = re.compile(r"(?<=\w)([_/.-])(?=[a-zA-Z_])")  # not in a number
 _CELL = re.compile(r"<t[hd]\b")
 # Characters with a meaning in Markdown, as entities, which stand for the character alone.
 _MARKS = {ord(mark): f"&#{ord(mark)};" for mark in "&<>|`*[]\\"} | {ord("\n"): " ", ord("\r"): " "}
@@ -98,6 +99,7 @@ def make_environment(is_markdown: bool = False) -> jinja2.Environment:
         "percent": format_percent,
         "short_path": shorten_path,
         "label_cells": label_cells,
+        "breakable": breakable,
         "finding_names": name_findings,
         "truth": format_truth,
         "counts": tables.describe_counts,
@@ -209,8 +211,21 @@ def label_cells(rows: str, columns: Sequence[str]) -> Markup:
     labeled = []
     for row in re.split(r"(?=<tr\b)", rows):
         headings = iter(columns)
-        labeled.append(_CELL.sub(lambda cell, h=headings: f'{cell[0]} data-label="{escape(next(h, ""))}"', row))
+        labeled.append(_CELL.sub(lambda cell, h=headings: f'{cell[0]} data-label="{_label(next(h, ""))}"', row))
     return Markup("".join(labeled))
+
+
+def _label(heading: str) -> str:
+    """Return a heading for an attribute, whose text can have no element, with spaces of no width for line breaks."""
+    return _JOINT.sub("\\1\u200b", str(escape(heading)))
+
+
+def breakable(text: Any) -> Markup:
+    """Escape a text, and allow a line break after each underscore, slash, dot and hyphen inside of its words.
+
+    A browser breaks a name such as that of a run or of a file nowhere, so that it makes a column as wide as itself.
+    """
+    return Markup(_JOINT.sub(r"\1<wbr>", str(escape(text))))
 
 
 def csp_hash(text: str) -> str:

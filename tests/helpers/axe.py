@@ -1,13 +1,13 @@
 """The rules of axe-core on the accessibility of a page, from its npm package."""
 
-import html
 import os
-import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.helpers import browser
 
 
 def read_script() -> str:
@@ -29,23 +29,11 @@ def find_faults(page: str, folder: Path, theme: str, width: int) -> str:
     """Return what axe-core finds in a page that is a file, as JSON; skip the test without Chromium.
 
     Args:
-        page: HTML, whose policy is removed since it would refuse the script.
+        page: HTML.
         folder: for the file.
         theme: "light" or "dark".
         width: of the window in pixels.
     """
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if not browser:
-        pytest.skip("Chromium is not installed")
-    script = read_script()
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
-    text = text.replace("<html", f'<html data-theme="{theme}"', 1)
+    text = page.replace("<html", f'<html data-theme="{theme}"', 1)
     report = "axe.run().then(r => document.title = JSON.stringify(r.violations.map(v => [v.id, v.nodes[0].html])))"
-    file = folder / "page.html"
-    file.write_text(f"{text}<script>{script}</script><script>{report}</script>")
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900"]
-    command += ["--virtual-time-budget=20000", "--dump-dom", f"file://{file}"]
-    dom = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    title = re.search(r"<title>(.*?)</title>", dom, re.S)
-    assert title is not None
-    return html.unescape(title[1])
+    return browser.read_title(text, folder, width, f"{read_script()}</script><script>{report}")

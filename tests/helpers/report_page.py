@@ -13,7 +13,7 @@ CLASSES = ("normal", "viral", "co<b>vid")
 HOSTILE = "a/<script>alert(1)</script>\"'&|`[x](http://evil.example)\u202e\udcff.png"
 
 
-VOID = {"meta", "link", "img", "input", "br", "hr", "path", "circle", "line", "use", "image"}
+VOID = {"meta", "link", "img", "input", "br", "hr", "path", "circle", "line", "use", "image", "wbr"}
 
 
 class Page(HTMLParser):
@@ -146,6 +146,7 @@ def page(found, picture=PICTURE):
 
 def table(text, caption):
     """Return the rows of the table whose caption starts with `caption`, as lists of the texts of their cells."""
+    text = text.replace("<wbr>", "")
     body = next(t for t in re.findall(r"<table.*?</table>", text, re.S) if re.search(rf"<caption>{caption}", t))
     plain = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line, re.S) for line in re.findall(r"<tr.*?</tr>", body, re.S)]
     return [[" ".join(html.unescape(re.sub(r"<[^>]+>", " ", cell)).split()) for cell in cells] for cells in plain]

@@ -11,7 +11,7 @@ from cxrjax.evaluation import compare_runs, external
 from cxrjax.io import predictions_csv
 from cxrjax.report import comparison
 from cxrjax.runs import calibration, provenance
-from tests.helpers import axe
+from tests.helpers import axe, browser
 from tests.helpers.hospitals import draw_rows
 from tests.helpers.report_page import AUDIT, Page, table
 
@@ -149,6 +149,24 @@ def test_comparison_of_segmenters_has_no_audit_or_shortcut(tmp_path):
     assert Page(text) and "audit" not in text and "McNemar" not in text
     line = table(text, "Scores of both runs")[1]
     assert line[0] == "Dice lungs" and [value[:5] for value in line[1:4]] == ["0.923", "0.820", "0.103"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "font_size"), [(320, 16), (320, 32), (768, 16), (768, 32), (1280, 16), (1920, 32)])
+def test_nothing_is_cut_or_scrolls_sideways(tmp_path, width, font_size):
+    rows = draw_rows(np.random.default_rng(0), "own", 60)
+    settings = {
+        "phantom_whole_image_of_twice_the_size": {},
+        "phantom_patches_of_the_first_experiment": {"segmenter.workdir": "runs/phantom_segment/of_a_name/as_long"},
+    }
+    for name, changes in settings.items():
+        make_run(tmp_path / name, rows, **changes)
+        write_rows(tmp_path / name, "clinics-test", draw_rows(np.random.default_rng(1), "north", 60))
+        external.assess_run(tmp_path / name, "clinics-test")
+    first, second = settings
+    compare_runs.compare_runs(tmp_path / first, tmp_path / second, "test")
+    text = write_page(tmp_path, first, second)
+    assert browser.find_cut(text, tmp_path, width, font_size) == "[]"
 
 
 @pytest.mark.slow

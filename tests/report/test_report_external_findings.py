@@ -4,7 +4,7 @@ import pytest
 
 from cxrjax.evaluation import external_findings
 from cxrjax.report import external_view, render
-from tests.helpers import axe, finding_rows
+from tests.helpers import axe, browser, finding_rows
 from tests.helpers.report_page import THERE, Page, table
 
 CALIBRATION = {
@@ -115,6 +115,12 @@ def test_bars_are_the_numbers_of_the_sentence(found_findings, assessed):
     assert f"and {bars[-2].number['value']:.2f} on its own test split" in assessed["sentence"]
     means = {bar.name: bar.number for bar in bars}
     assert all(means[f"at {name}"] == group["judged"]["here"] for name, group in groups.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "font_size"), [(320, 16), (320, 32), (768, 16), (768, 32), (1280, 16), (1920, 32)])
+def test_nothing_is_cut_or_scrolls_sideways(found_findings, assessed, tmp_path, width, font_size):
+    assert browser.find_cut(show(found_findings, assessed), tmp_path, width, font_size) == "[]"
 
 
 @pytest.mark.slow

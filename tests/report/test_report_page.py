@@ -2,8 +2,10 @@
 
 import re
 
+import pytest
+
 from cxrjax.report import render
-from tests.helpers import axe
+from tests.helpers import axe, browser
 from tests.helpers.report_page import AUDIT, HOSTILE, THERE, Page, page, shown
 
 
@@ -71,3 +73,18 @@ def test_axe_finds_no_accessibility_fault(found, tmp_path):
     text = page(found._replace(audit=AUDIT))
     for theme, width in (("light", 1280), ("dark", 1280), ("light", 600)):
         assert axe.find_faults(text, tmp_path, theme, width) == "[]", (theme, width)
+
+
+def test_a_name_may_be_broken_at_its_joints_and_no_number_is():
+    assert render.breakable("phantom_whole-image/v.two") == "phantom_<wbr>whole-<wbr>image/<wbr>v.<wbr>two"
+    assert render.breakable("COVID-19 0.93 to 0.97, -0.2") == "COVID-19 0.93 to 0.97, -0.2"
+    assert render.breakable("a<b>_c") == "a&lt;b&gt;_c"  # no joint inside of a word
+    cells = render.label_cells("<tr><th>x</th><td>1</td></tr>", ["run", "run_two"])
+    assert cells == '<tr><th data-label="run">x</th><td data-label="run_\u200btwo">1</td></tr>'
+
+
+@pytest.mark.slow
+def test_what_is_cut_is_found(tmp_path):
+    text = '<!doctype html><p>fits</p><details><summary>more</summary><p style="width:400px">wide</p></details>'
+    assert "wide" in browser.find_cut(text, tmp_path, 320) and "fits" not in browser.find_cut(text, tmp_path, 320)
+    assert browser.find_cut(text, tmp_path, 500) == "[]"
