@@ -13,7 +13,7 @@ from cxrjax.audit.metrics import HEADLINE
 from cxrjax.evaluation import compare_runs, external, tables
 from cxrjax.io import json_file
 from cxrjax.report import missing, render
-from cxrjax.report.first_screen import AUROC_NOTE, Bar
+from cxrjax.report.first_screen import AUROC_NOTE, FINDING_NOTE, Bar
 from cxrjax.runs import run_dir
 from cxrjax.runtime import atomic_files, software
 from cxrjax.runtime.formatting import format_ci
@@ -30,7 +30,7 @@ class ComparedRun(NamedTuple):
     audit: finding.Finding | None  # of the split; None if it was not audited
     against_source: dict[str, Any] | None  # entry of the audit of the pairs in which the source misleads; None without
     audit_command: str
-    external: dict[str, dict[str, Any]]  # folder of an external evaluation -> external.json
+    external: dict[str, dict[str, Any]]  # folder of an external evaluation -> result of `external.read`
     settings: dict[str, Any]
 
 
@@ -71,7 +71,7 @@ def write(workdir: Path, baseline: Path, split: str) -> Path:
             is_classifier=_main_score(result) != "dice lungs",
             caveat=describe_shortcuts(runs),
             bars=_list_bars(result, runs),
-            unit=AUROC_NOTE if _main_score(result) != "dice lungs" else "1 is perfect: the Dice of the lungs",
+            unit=_describe_unit(result, runs[0]),
             external_names=sorted(set(runs[0].external) & set(runs[1].external)),
             changes=_list_changes(*runs),
             versions=software.versions(),
@@ -142,6 +142,13 @@ def describe_shortcuts(runs: list[ComparedRun]) -> str:
     return f"Shortcuts: {shares[0]}; {shares[1]}."
 
 
+def _describe_unit(result: Mapping[str, Any], run: ComparedRun) -> str:
+    """Return what the numbers of the bars mean."""
+    if _main_score(result) == "dice lungs":
+        return "1 is perfect: the Dice of the lungs"
+    return FINDING_NOTE if run.settings["classifier.targets"] == "multi" else AUROC_NOTE
+
+
 def _main_score(result: Mapping[str, Any]) -> str:
     return next((name for name in _MAIN_SCORES if name in result["difference"]), next(iter(result["difference"])))
 
@@ -160,14 +167,15 @@ def _gather(workdir: Path, name: str, split: str) -> ComparedRun:
     config = run_dir.load_config(workdir)
     path = workdir / "audit" / split / "audit.json"
     audit = json_file.read(path, _AUDIT_REMEDY) if path.exists() else None
-    folders = sorted((workdir / "evaluation").glob(f"*/{external.FILE}"))
+    folders = sorted((workdir / "evaluation").iterdir())
+    assessed = {folder.name: external.read(workdir, folder.name) for folder in folders}
     return ComparedRun(
         name=name,
         workdir=workdir,
         audit=finding.find(audit) if audit else None,
         against_source=_find_against_source(audit) if audit else None,
         audit_command=missing.format_command("audit", workdir, split=split),
-        external={file.parent.name: external.read(workdir, file.parent.name) or {} for file in folders},
+        external={folder: result for folder, result in assessed.items() if result},
         settings=dict(render.leaves(json.loads(config.to_json()))),
     )
 

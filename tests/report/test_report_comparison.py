@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from cxrjax.config import default_config
-from cxrjax.evaluation import compare_runs, external
+from cxrjax.evaluation import compare_runs, external, external_findings
 from cxrjax.io import predictions_csv
 from cxrjax.report import comparison
 from cxrjax.runs import calibration, provenance
-from tests.helpers import axe, browser
+from tests.helpers import axe, browser, finding_rows
 from tests.helpers.hospitals import draw_rows
 from tests.helpers.report_page import AUDIT, Page, table
 
@@ -129,6 +129,25 @@ def test_comparison_has_shortcuts_and_other_data_of_both_runs(pair):
     assert cells["best shortcut"] == ["not audited", "Source alone 0.77 (0.70 to 0.80)"]
     assert cells["clinics-test, AUROC pooled"][1].startswith(f"{found['pooled']['auroc']['value']:.2f} (")
     assert cells["clinics-test, AUROC within"][0] == cells["clinics-test, AUROC within"][1] != "–"
+
+
+def test_runs_of_several_findings_have_other_data_side_by_side(tmp_path, monkeypatch):
+    assess = external_findings.assess
+    monkeypatch.setattr(external_findings, "assess", lambda *rows: assess(*rows, resamples=20))
+    for run, skill in (("new", 3.0), ("old", 1.0)):
+        for name, seed in (("test", 1), ("other-test", 2)):
+            folder = finding_rows.write(tmp_path / run, finding_rows.draw_rows(seed, skill), name)
+            provenance.write(folder, provenance.Provenance(name.removesuffix("-test"), "test", 7))
+        external.assess_run(tmp_path / run, "other-test")
+    compare_runs.compare_runs(tmp_path / "new", tmp_path / "old", "test")
+    text = write_page(tmp_path, "new", "old")
+    lines = table(text, "other-test")
+    assert Page(text) and lines[0][-1] == "pooled AUROC" and "averaged over the findings (macro AUROC)" in text
+    for line, run in zip(lines[1:], ("new", "old"), strict=True):
+        found = external.read(tmp_path / run, "other-test")
+        assert line[:2] == [run, found["sentence"]]
+        assert line[2].startswith(f"{found['within']['within']['value']:.2f} ")
+        assert line[3].startswith(f"{found['pooled']['auroc']['value']:.2f} ")
 
 
 def test_comparison_of_segmenters_has_no_audit_or_shortcut(tmp_path):
