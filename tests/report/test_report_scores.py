@@ -158,5 +158,8 @@ def test_predictions_below_the_threshold_are_called_undecided(found):
     rows[2]["decision"] = ""  # there is no prediction
     calibration = {"split": "val", "target": 0.9, "min_confidence": 0.5, "temperature": 1.0}
     text = page(found._replace(rows=rows, calibration=calibration, min_confidence=0.5))
-    assert "1 of 4 predictions is undecided, with a confidence below 50%: on the validation split (val), at least 90% of" in text
+    assert (
+        "1 of 4 predictions is undecided, with a confidence below 50%: on the validation split (val), at least 90% of"
+        in text
+    )
     assert "Correct among the others: 67% of 3." in text
