@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from cxrjax.audit import advice, answers, criteria, experiment_rows, finding_metrics, markers, metrics, verdict
+from cxrjax.audit import advice, answers, claims, criteria, experiment_rows, finding_metrics, markers, metrics
 
 NAMES = ("Effusion", "Edema")
 NAN = np.nan
@@ -101,9 +101,8 @@ def test_finding_constant_within_every_source_is_inseparable_from_it():
         "Edema": {"a": [5, 5], "b": [0, 10]},
         "Hernia": {"a": [10, 0], "b": [5, 0]},
     }
-    claims = verdict._inseparable_findings(sources)
-    assert len(claims) == 1
-    assert "Effusion" in claims[0][0] and "Edema" not in claims[0][0] and "Hernia" not in claims[0][0]
+    [(claim, _)] = claims.inseparable_findings(sources)
+    assert "Effusion" in claim and "Edema" not in claim and "Hernia" not in claim
 
 
 def test_leave_source_out_collapse_of_findings_is_decided_by_auroc():
