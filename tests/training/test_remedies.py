@@ -276,6 +276,15 @@ def test_worst_recalls_of_class_and_group_by_hand():
     assert np.isnan(worst_group.worst_recalls(correct[:0], LABELS[:0], [])["worst_group"])
 
 
+def test_worst_group_has_five_radiographs_where_one_has_as_many():
+    labels = np.repeat([0, 1, 1], [5, 6, 4])
+    sources = ["a"] * 5 + ["a"] * 6 + ["b"] * 4
+    correct = np.array([1, 1, 1, 1, 0] + [1, 1, 1, 1, 0, 0] + [0, 0, 0, 1], bool)
+    scores = worst_group.worst_recalls(correct, labels, sources)
+    assert scores["worst_group"] == pytest.approx(4 / 6)  # and not 1 / 4, the recall of four radiographs
+    assert scores["worst_class"] == pytest.approx(0.5)
+
+
 def test_variables_of_remedies_are_joined_and_split():
     network = {"params": {"w": 1}, "batch_stats": {}}
     joined = hooks.join(network, {"batch_stats": {"group_weights": 2}})
