@@ -39,9 +39,11 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "spectrum": {"remedy.spectrum": 1.0},
     "appearance": {"remedy.appearance": 0.5},
     "equalize": {"image.equalize": True},
-    "surroundings": {"remedy.surroundings": 1.0},
     "center_crop": {"patches.center_crop": 0.25, "training.augment_probability": 0.0},
-    "lung_box": {"patches.mode": "lung_bbox"},
+    # The lungs of the package are found in equalized radiographs.
+    "equalize+surroundings": {"image.equalize": True, "remedy.surroundings": 1.0},
+    "equalize+lung_box": {"image.equalize": True, "patches.mode": "lung_bbox"},
+    "equalize+balance": {"image.equalize": True, "remedy.balance": True},
 }
 
 

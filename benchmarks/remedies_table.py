@@ -86,7 +86,9 @@ def _format_section(
         best = max(gains, key=lambda remedy: gains[remedy])
         verdict = "as wanted" if gains[best] >= WANTED_GAIN else f"{WANTED_GAIN:.0%} was wanted"
         if strength == 1:
-            verdict = "a remedy that removes the place of the feature needs no radiograph without it"
+            verdict = "no radiograph has the class without the feature"
+            if gains[best] >= WANTED_GAIN:
+                verdict = "a remedy that removes the place of the feature needs no radiograph without it"
         lines += ["", f"The most is regained by {best}, {gains[best]:.0%}; {verdict}."]
     return "\n".join([*lines, ""])
 
