@@ -17,6 +17,7 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 
 from cxrjax.io.prepared import REPORT
 from cxrjax.runtime.cores import count_cores
+from cxrjax.runtime.formatting import format_count
 from cxrjax.runtime.progress import progress_bar
 from data_prep import beam_writer, remarks
 from data_prep.example import features
@@ -142,7 +143,9 @@ class Builder(FileReaderBuilder, skip_registration=True):
         nonempty = [(Path(shard.path), result) for shard, result in written if result.counts]
         if not nonempty:
             first = f"{skipped[0]['name']}: {skipped[0]['reason']}"
-            raise PreparationError(f"split {split}: none of its {len(skipped)} radiographs can be read ({first})")
+            raise PreparationError(
+                f"split {split}: of {format_count(len(skipped), 'radiograph')} none can be read ({first})"
+            )
         template = self._get_filename_template(split)
         for number, (path, _) in enumerate(nonempty):
             path.rename(template.sharded_filepath(shard_index=number, num_shards=len(nonempty)))

@@ -7,6 +7,7 @@ from cxrjax.audit import criteria
 from cxrjax.audit.criteria import Numbers
 from cxrjax.audit.formatting import format_ci, format_percent
 from cxrjax.audit.metrics import HEADLINE, share_of_score
+from cxrjax.runtime.formatting import format_count
 
 YES = "yes"
 IN_PART = "in part"
@@ -58,7 +59,9 @@ def list_answers(audit: Numbers) -> list[Answer]:
     answers += [_answer_marker(question, scored.get(name)) for question, name in _MARKERS.items()]
     answers.append(_answer_leak(audit, chance))
     shared = audit.get("shared_patients", 0)
-    answers.append(Answer("Are patients of training among these?", YES if shared else NO, f"{shared} patients"))
+    answers.append(
+        Answer("Are patients of training among these?", YES if shared else NO, format_count(shared, "patient"))
+    )
     return answers
 
 

@@ -62,6 +62,10 @@ def iterate(progress: AuditProgress) -> Iterator[Experiment]:
 
 
 def describe(progress: AuditProgress) -> str:
-    """Return how many controls are done, of how many, as a clause: "7 of the 23 controls of the audit are done"."""
-    number = len(progress.done)
-    return f"{number} of the {progress.total} controls of the audit {pick_form(number, 'is', 'are')} done"
+    """Return a clause with the numbers of both: "7 of its 23 controls are done, and 16 are missing"."""
+    done = len(progress.done)
+    missing = len(progress.missing)
+    return (
+        f"{done} of its {progress.total} controls {pick_form(done, 'is', 'are')} done, and {missing} "
+        f"{pick_form(missing, 'is', 'are')} missing"
+    )

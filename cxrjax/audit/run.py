@@ -27,6 +27,7 @@ from cxrjax.io import findings, json_file, predictions_csv
 from cxrjax.metrics import baselines, finding_arrays, multilabel, prediction_arrays
 from cxrjax.runs import run_dir
 from cxrjax.runtime import atomic_files, compilation_cache, former_names, software, terminal
+from cxrjax.runtime.formatting import format_count
 
 
 def audit(workdir: Path, split: str, config: Config) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def summarize(result: dict[str, Any]) -> str:
         if remedies := result["verdict"]["remedies"][kind]:
             lines += [title, "", *(f"- {sentence}" for sentence in remedies), ""]
     lines += [
-        f"| {result['n']} radiographs | by | macro F1 | accuracy | macro AUROC | share of the score |",
+        f"| {format_count(result['n'], 'radiograph')} | by | macro F1 | accuracy | macro AUROC | share of the score |",
         "|---|---|---|---|---|---|",
         f"| **the run** | network | {cells(result['scores'])} | |",
         "| chance | | " + " | ".join(f"{result['chance'][name]:.3f}" for name in metrics.METRICS) + " | |",

@@ -8,7 +8,7 @@ from cxrjax.audit.criteria import Numbers
 from cxrjax.audit.formatting import format_ci, format_percent, join_words, name_place
 from cxrjax.audit.metrics import HEADLINE, share_of_score
 from cxrjax.evaluation import tables
-from cxrjax.runtime.formatting import format_label, join_labels
+from cxrjax.runtime.formatting import format_label, join_labels, pick_form
 
 NAMES = {"macro_auroc": "macro AUROC", "macro_f1": "macro F1", "accuracy": "accuracy"}
 
@@ -66,7 +66,8 @@ def _score(audit: Numbers) -> list[str]:
         sentences.append(f"There is no {NAMES[HEADLINE]} here, for all are {join_labels(audit['labels'])}.")
     if shared := audit.get("shared_patients", 0):
         sentences.append(
-            f"{shared} of the patients are in training too: what a network remembers of them is in every score here."
+            f"{shared} of the patients {pick_form(shared, 'is', 'are')} in training too: what a network remembers of "
+            "them is in every score here."
         )
     if audit["selected_on_split"]:
         sentences.append("The network was chosen by these very radiographs, so that its score is too high.")

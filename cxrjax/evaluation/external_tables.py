@@ -5,7 +5,7 @@ from typing import Any
 
 from cxrjax.evaluation import external_measure
 from cxrjax.evaluation.tables import describe_counts, markdown_table
-from cxrjax.runtime.formatting import MISSING, format_ci, format_label
+from cxrjax.runtime.formatting import MISSING, format_ci, format_count, format_label
 
 SCORES = {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC"}
 
@@ -47,7 +47,8 @@ def describe_flagged(result: Mapping[str, Any]) -> str:
     counts = result["detector"]["flagged"]
     overall = counts["all"]
     parts = [f"{name} {part['out_of_distribution']} of {part['n']}" for name, part in counts.items() if name != "all"]
-    text = f"The out-of-distribution detector flagged {overall['out_of_distribution']} of {overall['n']} radiographs"
+    text = f"The out-of-distribution detector flagged {overall['out_of_distribution']} of "
+    text += format_count(overall["n"], "radiograph")
     text += f" ({', '.join(parts)})." if len(parts) > 1 else "."
     if not overall["out_of_distribution"] or not result["own"]:
         return text

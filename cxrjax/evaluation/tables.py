@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cxrjax.runtime.formatting import format_ci, format_label, format_p
+from cxrjax.runtime.formatting import format_ci, format_count, format_label, format_p
 
 SCORES = {
     "f1": "F1", "precision": "precision", "recall": "recall", "specificity": "specificity", "auroc": "AUROC",
@@ -23,10 +23,11 @@ def describe_counts(counts: Mapping[str, Any]) -> str:
     n = counts["n"]
     without = counts.get("without_patient", 0)
     if not without:
-        return f"{n} radiographs of {counts['patients']} patients"
+        return f"{format_count(n, 'radiograph')} of {format_count(counts['patients'], 'patient')}"
     if without == n:
-        return f"{n} radiographs, patients not known"
-    return f"{n - without} radiographs of {counts['patients'] - without} patients, and {without}, patients not known"
+        return f"{format_count(n, 'radiograph')}, patients not known"
+    known = f"{format_count(n - without, 'radiograph')} of {format_count(counts['patients'] - without, 'patient')}"
+    return f"{known}, and {without}, patients not known"
 
 
 def lacks_patient_ids(counts: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from cxrjax.inference import ood, ood_store, pipeline
 from cxrjax.inference.predictor import load_predictor
 from cxrjax.runs import run_dir
 from cxrjax.runtime import multihost
+from cxrjax.runtime.formatting import format_count
 
 
 def fit_ood_detector(workdir: Path) -> ood.OODDetector:
@@ -38,7 +39,8 @@ def fit_ood_detector(workdir: Path) -> ood.OODDetector:
             patients.append(patient)
     if not rows:
         raise run_dir.RunError(
-            f"{workdir}: no lungs were found in {len(selected)} training radiographs to fit the OOD detector to"
+            f"{workdir}: no lungs were found in {format_count(len(selected), 'training radiograph')} to fit the OOD "
+            "detector to"
         )
     statistics = jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
     try:
@@ -48,8 +50,8 @@ def fit_ood_detector(workdir: Path) -> ood.OODDetector:
     flag_rate = ood.expected_flag_rate(patients, config.ood.keep_quantile)
     if flag_rate > 1.01 * (1 - config.ood.keep_quantile):
         print(
-            f"cxrjax: the OOD detector is fitted to {len(rows)} radiographs and may flag {flag_rate:.1%} of "
-            f"others in error instead of the {1 - config.ood.keep_quantile:.1%} of "
+            f"cxrjax: the OOD detector is fitted to {format_count(len(rows), 'radiograph')} and may flag "
+            f"{flag_rate:.1%} of others in error instead of the {1 - config.ood.keep_quantile:.1%} of "
             f"ood.keep_quantile={config.ood.keep_quantile}; use more patients or a lower quantile",
             file=sys.stderr,
         )

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxrjax.plotting import palette, style
-from cxrjax.runtime.formatting import interval_or_value
+from cxrjax.runtime.formatting import format_count, interval_or_value
 
 GROUPS = {
     "shortcut": ("shortcuts", palette.RED),
@@ -64,7 +64,8 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
         tick.set(color=color, weight="bold" if estimate is None or color == palette.INK else "normal")
     axes.set_ylim(len(rows) - 0.4, -1.4)
     _label_line(axes, chance, "chance")
-    title = f"{audit['n']} radiographs of {audit['patients']} patients: what reaches how much of the score"
+    cases = f"{format_count(audit['n'], 'radiograph')} of {format_count(audit['patients'], 'patient')}"
+    title = f"{cases}: what reaches how much of the score"
     figure.suptitle(title, x=0.01, ha="left", size=10)  # a title of the axes would begin to the right of the row labels
     axes.set_xlabel(f"{metric.replace('_', ' ').replace('auroc', 'AUROC')}, with 95% intervals by patient")
     axes.tick_params(axis="y", length=0)

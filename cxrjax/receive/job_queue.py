@@ -21,6 +21,7 @@ from typing import NamedTuple
 from cxrjax.receive.states import TRANSITIONS, RadiographState, ResultState, State
 from cxrjax.runtime import atomic_files, lock
 from cxrjax.runtime.errors import CxrjaxError
+from cxrjax.runtime.formatting import format_count, pick_form
 
 DATABASE = "queue.sqlite"
 _RADIOGRAPHS = "radiographs"
@@ -329,7 +330,7 @@ class JobQueue:
             "SELECT count(*) FROM radiograph WHERE state IN (?, ?)", RadiographState.RECEIVED, RadiographState.EXAMINED
         )
         if number >= self._limits.max_radiographs:
-            raise QueueFullError(f"{number} radiographs wait")
+            raise QueueFullError(f"{format_count(number, 'radiograph')} {pick_form(number, 'waits', 'wait')}")
         if shutil.disk_usage(self._folder).free < self._limits.min_free_bytes:
             raise QueueFullError("the disk is almost full")
 

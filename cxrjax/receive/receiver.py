@@ -22,6 +22,7 @@ from cxrjax.receive.scp import MAX_OBJECT_BYTES, StoreProvider
 from cxrjax.receive.scu import Sender
 from cxrjax.receive.states import RadiographState, ResultState
 from cxrjax.runtime import lock, signals
+from cxrjax.runtime.formatting import format_count
 from cxrjax.runtime.terminal import print_line, warn
 
 _GRACE_SECONDS = 120  # to finish what is under way after a signal
@@ -120,7 +121,7 @@ def examine_next(queue: JobQueue, examine: Examine) -> bool:
         warn(f"radiograph {job.id}: failed ({job.path.name}): {reason}")
         return True
     queue.complete(job, results)
-    print_line(f"radiograph {job.id}: examined, {len(results)} results")
+    print_line(f"radiograph {job.id}: examined, {format_count(len(results), 'result')}")
     return True
 
 
@@ -167,6 +168,7 @@ def _announce(settings: Settings, port: int, queue: JobQueue) -> None:
     counts = queue.count()
     if counts:
         print_line(
-            f"from before: {counts[RadiographState.RECEIVED]} radiographs to examine, {counts[ResultState.WAITING]} "
-            f"results to send, {counts[RadiographState.SET_ASIDE]} set aside, {counts[RadiographState.FAILED]} failed"
+            f"from before: {format_count(counts[RadiographState.RECEIVED], 'radiograph')} to examine, "
+            f"{format_count(counts[ResultState.WAITING], 'result')} to send, "
+            f"{counts[RadiographState.SET_ASIDE]} set aside, {counts[RadiographState.FAILED]} failed"
         )

@@ -10,6 +10,7 @@ from cxrjax.audit.metrics import HEADLINE
 from cxrjax.report import cases, external_view
 from cxrjax.report.first_screen import AUROC_NOTE, Bar, Overview, class_auroc_note
 from cxrjax.report.inputs import ReportInputs
+from cxrjax.runtime.formatting import format_count
 
 EXAMPLES = 3  # right ones, and as many wrong ones
 _NO_EVIDENCE = "So the score of the network is no evidence that it recognizes a disease."
@@ -75,7 +76,7 @@ def _find_hidden_classes(scores: Mapping[str, Any], baseline: Mapping[str, Any])
 
 def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overview:
     """Return the overview of a classifier that was not audited."""
-    n = len(inputs.rows)
+    cases_of = format_count(len(inputs.rows), "radiograph")
     unit = AUROC_NOTE
     baseline = inputs.scores["source_baseline"]
     source = baseline["macro"]["auroc"] if baseline else {"value": None}
@@ -92,11 +93,11 @@ def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overv
     score = "–" if network["value"] is None else f"{network['value']:.2f}"
     level = "" if chance is None else f", where chance is {chance:.2f}"
     if inputs.is_external:
-        sentence = f"On {n} radiographs of another data set the network reaches {score}{level}; these were not audited."
+        sentence = f"On {cases_of} of another data set the network reaches {score}{level}; these were not audited."
         detail = "An audit covers the data of training only: how much of this score a shortcut reaches is not known."
         return Overview(sentence, detail, tuple(bars), unit, needs_audit=False)
     untested = "whether it sees the disease or a shortcut was not tested"
-    sentence = f"On {n} radiographs the network reaches {score}{level}; {untested}."
+    sentence = f"On {cases_of} the network reaches {score}{level}; {untested}."
     reached = source["value"]
     value = network["value"]
     if reached is not None and value is not None and _reaches_most(bars):
@@ -112,7 +113,7 @@ def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overv
 def _describe_audited(inputs: ReportInputs, bars: Sequence[Bar]) -> str:
     """Return what of an audit there is of a run without audit.json, and what is missing; the command follows it."""
     if inputs.audit_progress is not None:
-        return f"The audit is not finished: {progress.describe(inputs.audit_progress)}, as listed below."
+        return f"The audit is not finished: {progress.describe(inputs.audit_progress)}; both are listed below."
     if any(bar.kind == "shortcut" for bar in bars):
         return (
             "Measured so far is what the source alone reaches, without the image. No audit of the image was made: how "
@@ -138,9 +139,15 @@ def _summarize_masks(inputs: ReportInputs) -> Overview:
     failures = f" In {scores['failed']} of them no lungs were found." if scores["failed"] else ""
     lungs = scores["structures"].get("lungs")
     if lungs is None or lungs["dice"]["value"] is None:
-        return Overview(f"Lungs were segmented in {len(inputs.rows)} radiographs.", failures, tuple(bars), unit, False)
+        return Overview(
+            f"Lungs were segmented in {format_count(len(inputs.rows), 'radiograph')}.",
+            failures,
+            tuple(bars),
+            unit,
+            False,
+        )
     overlap = f"overlap the true ones by {lungs['dice']['value']:.2f} of 1"
-    sentence = f"On {lungs['support']} radiographs the predicted lungs {overlap}."
+    sentence = f"On {format_count(lungs['support'], 'radiograph')} the predicted lungs {overlap}."
     return Overview(sentence, failures.strip(), tuple(bars), unit, needs_audit=False)
 
 

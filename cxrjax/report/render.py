@@ -21,7 +21,15 @@ from cxrjax.metrics import classification, subgroups
 from cxrjax.report import contents, description, external_view, finding_table, missing, overview
 from cxrjax.report.cases import CaseView
 from cxrjax.report.inputs import ReportInputs
-from cxrjax.runtime.formatting import capitalize_first, format_ci, format_label, format_p, shorten_middle
+from cxrjax.runtime.formatting import (
+    capitalize_first,
+    format_ci,
+    format_count,
+    format_label,
+    format_p,
+    pick_form,
+    shorten_middle,
+)
 
 TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 _JOINT = re.compile(r"(?<=\w)([_/.-])(?=[a-zA-Z_])")  # not in a number
@@ -103,6 +111,8 @@ def make_environment(is_markdown: bool = False) -> jinja2.Environment:
         "finding_names": name_findings,
         "truth": format_truth,
         "counts": tables.describe_counts,
+        "counted": format_count,
+        "pick": pick_form,
     }
     environment.globals |= {"data_uri": data_uri, "FEW": subgroups.FEW, "value": value, "interval": interval}
     environment.globals["follows_theme"] = follows_theme

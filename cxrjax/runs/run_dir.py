@@ -38,6 +38,7 @@ from cxrjax.runs import history
 from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
 from cxrjax.runtime import atomic_files
 from cxrjax.runtime.errors import CxrjaxError
+from cxrjax.runtime.formatting import format_count, pick_form
 
 CONFIG = "config.json"
 DATASET = "dataset.json"
@@ -170,7 +171,8 @@ def _check_length(workdir: Path, existing: dict[str, Any], requested: dict[str, 
     begun = history.count_epochs_begun(workdir / history.METRICS, _last_step(workdir))
     if epochs < begun:
         raise RunError(
-            f"{workdir}: {begun} epochs have begun, more than training.epochs={epochs}; give {begun} or more"
+            f"{workdir}: {format_count(begun, 'epoch')} {pick_form(begun, 'has', 'have')} begun, more than "
+            f"training.epochs={epochs}; give {begun} or more"
         )
     former_cycles = existing["training.cycles"]
     cycle_epochs = existing["training.epochs"] // former_cycles

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cxrjax.runtime import software, terminal
+from cxrjax.runtime.formatting import format_count, pick_form
 from cxrjax.runtime.text import printable
 
 STARTS = "starts.jsonl"
@@ -62,8 +63,9 @@ def announce_early_stop(workdir: Path, epoch: int, epochs_since_best: int) -> No
         epochs_since_best: number of epochs that were not better than the best.
     """
     sentence = (
-        f"stopped early after epoch {epoch}, since {epochs_since_best} epochs were not better than the best; a larger "
-        "training.patience resumes the training"
+        f"stopped early after epoch {epoch}, since {format_count(epochs_since_best, 'epoch')} "
+        f"{pick_form(epochs_since_best, 'was', 'were')} not better than the best; a larger training.patience resumes "
+        "the training"
     )
     announce(workdir, sentence)
 

@@ -17,6 +17,7 @@ import numpy as np
 from cxrjax.config import LABELS
 from cxrjax.io.findings import SEPARATOR
 from cxrjax.io.radiograph import ImageReadError
+from cxrjax.runtime.formatting import format_count
 from cxrjax.runtime.progress import progress_bar
 from data_prep import splits
 from data_prep.checks import confounding
@@ -70,7 +71,7 @@ def describe(folders: Sequence[str]) -> str:
             _write(folder / TEXT, markdown.to_markdown(card, SHEET).encode())
         except OSError as error:
             raise PreparationError(f"{error.filename or folder}: {error.strerror or error}") from error
-        lines += [f"described {len(facts)} radiographs: {folder / TEXT}"]
+        lines += [f"described {format_count(len(facts), 'radiograph')}: {folder / TEXT}"]
         lines += [f"warning: {sentence}" for sentence in card["warnings"]]
     return "\n".join(lines)
 
@@ -220,7 +221,9 @@ def _draw_sheet(version: Path, facts: Sequence[Fact]) -> np.ndarray:
         examples = [decode_text(records[fact["split"]][fact["index"]]) for fact in chosen]
         rows.append((f"{label} - {source}: {len(group)}", examples))
     omitted = len(groups) - len(largest)
-    return contact_sheet.draw_contact_sheet(rows, f"and {omitted} more labels of sources" if omitted else "")
+    return contact_sheet.draw_contact_sheet(
+        rows, f"and {format_count(omitted, 'more label')} of sources" if omitted else ""
+    )
 
 
 def _write(file: Path, data: bytes) -> None:

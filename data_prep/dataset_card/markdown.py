@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cxrjax.runtime.formatting import format_count
 from data_prep.checks.confounding import Baseline
 
 MAX_ROWS = 20  # pairs or reasons; the JSON file has all
@@ -65,8 +66,8 @@ def to_markdown(card: Mapping[str, Any], sheet: str) -> str:
     parts = [
         f"# {_escape(card['name'])} {_escape(card['version'])}",
         _escape(card["about"]),
-        f"{card['radiographs']} radiographs. The splits and the skipped files with their reasons are in `splits.csv` "
-        "and `report.json` of the data set; the numbers below are in `card.json`.",
+        f"{format_count(card['radiographs'], 'radiograph')}. The splits and the skipped files with their reasons are "
+        "in `splits.csv` and `report.json` of the data set; the numbers below are in `card.json`.",
         warnings or "No warning.",
         f"![radiographs of every label and source]({sheet})",
         *_format_labels(card, splits, sources),
@@ -184,7 +185,8 @@ def _format_duplicates(duplicates: Mapping[str, Any]) -> str:
     rows = [[pair[column] for column in columns] for pair in most_different]
     header = ["first", "second", "first label", "second label", "first split", "second split", "similarity"]
     table = _format_table(header, rows)
-    return f"{len(pairs)} pairs; they differ: {differences}; {action}.\n\n{table}{_format_rest(len(pairs))}"
+    summary = f"{format_count(len(pairs), 'pair')}; differences: {differences}; {action}."
+    return f"{summary}\n\n{table}{_format_rest(len(pairs))}"
 
 
 def _format_skipped(skipped: Sequence[Mapping[str, str]]) -> str:

@@ -94,7 +94,7 @@ def test_split_without_a_readable_radiograph_is_refused(tmp_path, capsys):
     write_image(tmp_path / "good.png")
     table = write_table(tmp_path, [row("good.png"), row("gone.png", "val")])
     assert prepare(table) == 2
-    assert "split val: none of its 1 radiographs can be read (gone.png" in capsys.readouterr().err
+    assert "split val: of 1 radiograph none can be read (gone.png" in capsys.readouterr().err
     assert not list((tmp_path / "out").rglob("*.json"))
 
 

@@ -269,7 +269,7 @@ def test_refused_result_waits_longer_each_time_until_the_next_start(queue, monke
 def test_full_queue_or_disk_refuses_new_radiographs(tmp_path, switch):
     queue = open_queue(tmp_path / "small", max_radiographs=1)
     queue.accept("1.2.3", b"content")
-    with pytest.raises(QueueFullError, match="1 radiographs wait"):
+    with pytest.raises(QueueFullError, match="1 radiograph waits"):
         queue.accept("1.2.4", b"content")
     assert queue.accept("1.2.3", b"content") is None  # stored already
     queue.set_aside(queue.claim(), "lateral")

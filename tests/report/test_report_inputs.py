@@ -97,6 +97,32 @@ def test_inputs_are_read_from_the_run_and_a_damaged_file_is_named(tmp_path, monk
         inputs.gather_inputs(tmp_path, "test", None)
 
 
+def test_one_radiograph_file_or_pair_is_written_in_the_singular(found):
+    report = {"skipped": ["one"], "duplicates": [{"difference": ""}]}
+    data = HERE._replace(without_patient=1, num_radiographs=2, preparation_report=report)
+    all_scores = found.scores["all"] | {"no_prediction": 1}
+    row = ROWS[0] | {"ood_reason": "rotated"}
+    one = found._replace(
+        rows=[row],
+        ood_detector={},
+        evaluation_data=data,
+        scores=found.scores | {"n": 1, "patients": 1, "all": all_scores},
+    )
+    text = page(one)
+    plural = r"\b1 (?:radiographs|patients|pairs|files|upstream files|predictions|entries)\b"
+    assert re.findall(plural, text) == []
+    for sentence in (
+        "for 1 radiograph of 1 patient, the test split",
+        "1 upstream file was left out, with the reason in",
+        "1 pair of near-duplicates was found, 0 of them",
+        "1 of 2 radiographs of <bdi>clinic</bdi> has no patient id",
+        "1 radiograph without a prediction (no lungs found) counts as wrong",
+        "1 of 1 radiograph is unlike those of training",
+        "On 1 radiograph the network reaches",
+    ):
+        assert sentence in text, sentence
+
+
 @pytest.mark.parametrize(
     ("without", "present", "absent"),
     [

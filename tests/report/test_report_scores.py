@@ -137,7 +137,8 @@ def test_an_interrupted_audit_is_told_by_what_is_done_what_is_missing_and_the_co
         partial = progress.read(tmp_path / "audit/test")
         text = page(found._replace(audit_progress=partial))
         verb = "is" if number == 1 else "are"
-        assert f"The audit is not finished: {number} of the 23 controls of the audit {verb} done" in text
+        sentence = f"The audit is not finished: {number} of its 23 controls {verb} done, and {23 - number} are missing;"
+        assert sentence in text
         assert "No audit" not in text and "has not been measured" not in text
         assert f"<h3>Done: {number} of 23 controls</h3>\n<ul><li>Source alone, by the metadata:" in text
         assert f"<h3>Missing: {23 - number} of 23 controls</h3>" in text
