@@ -51,17 +51,20 @@ def describe_undecided(
     total = len(decided) + undecided
     if fitted is None or not total:
         return ""
-    number = f"{undecided} of {format_count(total, 'prediction')} {pick_form(undecided, 'is', 'are')} undecided"
+    verb = pick_form(undecided or 1, "is", "are")
+    number = f"{undecided or 'None'} of {format_count(total, 'prediction')} {verb} undecided"
     target = f"{fitted.get('target', calibration.TARGET):.0%}"
     validation = f"validation split ({fitted['split']})" if "split" in fitted else "validation split"
     if min_confidence is None or not np.isfinite(min_confidence):
         return f"{number}: on the {validation}, at no level of confidence were {target} of the predictions correct."
-    text = f"{number}, with a confidence below {min_confidence:.0%}: on the {validation}, at least {target} of "
-    text += "the predictions above it were correct."
+    text = (
+        f"{number} (confidence below {min_confidence:.0%}). Of the predictions above, at least {target} were correct "
+    )
+    text += f"on the {validation}"
     if decided:
         correct = np.mean([row["prediction"] == row["label"] for row in decided])
-        text += f" Correct among the others: {correct:.0%} of {len(decided)}."
-    return text
+        text += f", and here {correct:.0%} of {len(decided)}"
+    return f"{text}."
 
 
 def summarize_run(workdir: Path, split: str) -> str:

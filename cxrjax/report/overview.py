@@ -119,7 +119,7 @@ def _describe_audited(inputs: ReportInputs, bars: Sequence[Bar]) -> str:
             "Measured so far is what the source alone reaches, without the image. No audit of the image was made: how "
             "much of the score its background, its border, the size of the lungs or a mark reaches was not measured."
         )
-    return "No audit was made. It measures how much of the score can be reached without seeing a lung."
+    return "An audit measures how much of the score can be reached without seeing a lung; none was made."
 
 
 def _reaches_most(bars: Sequence[Bar]) -> bool:

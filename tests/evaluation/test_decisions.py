@@ -36,18 +36,18 @@ def test_decisions_follow_the_threshold_of_the_run(tmp_path):
     predictions_csv.write(file, rows, predictions_csv.classification_columns(CLASSES))
     provenance.write(folder, provenance.Provenance("phantom", "test", 7))
     written = predictions_csv.read(file)
-    above = ": on the validation split (val), at least 90% of the predictions above it were correct."
+    above = "Of the predictions above, at least 90% were correct on the validation split (val), and here"
     nowhere = ": on the validation split (val), at no level of confidence were 90% of the predictions correct."
     for min_confidence, expected, sentences in (
         (
             0.6,
             ["decided", "undecided", ""],
-            f"1 of 2 predictions is undecided, with a confidence below 60%{above} Correct among the others: 0% of 1.",
+            f"1 of 2 predictions is undecided (confidence below 60%). {above} 0% of 1.",
         ),
         (
             0.5,
             ["decided", "decided", ""],
-            f"0 of 2 predictions are undecided, with a confidence below 50%{above} Correct among the others: 50% of 2.",
+            f"None of 2 predictions is undecided (confidence below 50%). {above} 50% of 2.",
         ),
         (None, ["undecided", "undecided", ""], f"2 of 2 predictions are undecided{nowhere}"),
     ):
