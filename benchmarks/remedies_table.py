@@ -86,9 +86,7 @@ def _format_section(
         best = max(gains, key=lambda remedy: gains[remedy])
         verdict = "as wanted" if gains[best] >= WANTED_GAIN else f"{WANTED_GAIN:.0%} was wanted"
         if strength == 1:
-            verdict = "no radiograph has the class without the feature"
-            if gains[best] >= WANTED_GAIN:
-                verdict = "a remedy that removes the place of the feature needs no radiograph without it"
+            verdict = "no radiograph of the class lacks the feature, so that a remedy can only remove its place"
         lines += ["", f"The most is regained by {best}, {gains[best]:.0%}; {verdict}."]
     return "\n".join([*lines, ""])
 
