@@ -9,8 +9,8 @@ python -m cxrjax.main --config=configs/phantom_findings.py:segment --workdir=run
 python -m cxrjax.main --config=configs/phantom_findings.py:patches --workdir=runs/phantom_findings_patches
 python -m cxrjax.main --config=configs/phantom_findings.py:dense --workdir=runs/phantom_findings_dense
 python -m cxrjax.main --config=configs/phantom_findings.py:box --workdir=runs/phantom_findings_box
-"box" reaches a macro AUROC of 0.993 (0.974 to 0.997) on the test phantoms, by five minutes of CPU time, and the lungs a
-Dice of 0.960 (0.957 to 0.962), by one and a half; no score of "patches" and "dense" has been measured yet.
+On the test phantoms they reach a macro AUROC of 0.970 (0.945 to 0.981), 0.968 (0.943 to 0.980) and 0.993 (0.974 to
+0.997), in five minutes of CPU time each, and the lungs a Dice of 0.960 (0.957 to 0.962) in one and a half.
 Numbers without a source are ours, those of "whole" chosen on the validation split.
 """
 
