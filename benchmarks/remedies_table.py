@@ -20,7 +20,7 @@ of the first seed, 95%, by radiograph.
 - clean: on the test split, where the feature goes with the class as in training.
 - broken: on radiographs where it says nothing of the class.
 - regained: of the difference on the broken split between the training without a remedy and one on data where the
-  feature says nothing. Differences below 0.02 are left out.
+  feature says nothing, over the seeds that all three have. Differences below 0.02 are left out.
 - against, with: on the clean split, as the audit computes them from a user's own test radiographs: how many pairs of a
   COVID-19 and another radiograph are ranked rightly where the feature points to the wrong one, and where it points to
   the right one. Undefined at strength 1, where no pair is against the feature.
@@ -45,7 +45,7 @@ def format_report(results: Sequence[Mapping[str, Any]]) -> str:
     seeds = len({result["seed"] for result in results})
     sections = [_HEADER, f"Trainings so far: {len(results)}, of {seeds} {'seed' if seeds == 1 else 'seeds'}.\n"]
     sections += [
-        _format_section(feature, strength, remedies, _broken(groups[feature, NO_SHORTCUT].get("none", [])))
+        _format_section(feature, strength, remedies, groups[feature, NO_SHORTCUT].get("none", []))
         for (feature, strength), remedies in sorted(groups.items())
         if strength != NO_SHORTCUT
     ]
@@ -53,17 +53,19 @@ def format_report(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _format_section(
-    feature: str, strength: float, remedies: Mapping[str, Sequence[Mapping[str, Any]]], reference: float
+    feature: str,
+    strength: float,
+    remedies: Mapping[str, Sequence[Mapping[str, Any]]],
+    reference: Sequence[Mapping[str, Any]],
 ) -> str:
     lines = [
         f"## {feature}, strength {strength:g}",
         "",
-        f"Without the shortcut, a training reaches {_number(reference)} on the broken split.",
+        f"Without the shortcut, a training reaches {_number(_broken(reference))} on the broken split.",
         "",
         "| remedy | seeds | clean | broken | regained | against | with |",
         "|---|---|---|---|---|---|---|",
     ]
-    plain = _broken(remedies.get("none", []))
     gains: dict[str, float] = {}
     ordered = sorted(remedies.items(), key=lambda item: (item[0] != "none", -np.nan_to_num(_broken(item[1]))))
     for remedy, cells in ordered:
@@ -72,7 +74,7 @@ def _format_section(
             lines.append(f"| {remedy} | {len(cells)} | refused: {refused[0]} | | | | |")
             continue
         first = cells[0]["broken"]
-        regained = (_broken(cells) - plain) / (reference - plain) if reference - plain > 0.02 else np.nan
+        regained = _regained(cells, remedies.get("none", []), reference)
         if remedy != "none" and not np.isnan(regained):
             gains[remedy] = regained
         interval = f"{_number(_broken(cells))} ({first['low']:.2f} to {first['high']:.2f})"
@@ -116,6 +118,25 @@ def _summarize(results: Sequence[Mapping[str, Any]]) -> str:
         "network on data where the source helps, where a network that gives up the source scores lower: it describes "
         "what data allow, and cannot rank remedies.\n"
     )
+
+
+def _regained(
+    cells: Sequence[Mapping[str, Any]], plain: Sequence[Mapping[str, Any]], reference: Sequence[Mapping[str, Any]]
+) -> float:
+    """Return the part of the loss by a shortcut that a remedy regains, over the seeds that all have; NaN if undefined.
+
+    Args:
+        cells: trainings with the remedy.
+        plain: trainings without a remedy.
+        reference: trainings on data where the feature says nothing.
+    """
+    seeds = set.intersection(*({cell["seed"] for cell in group} for group in (cells, plain, reference)))
+
+    def mean(group: Sequence[Mapping[str, Any]]) -> float:
+        return _broken([cell for cell in group if cell["seed"] in seeds])
+
+    loss = mean(reference) - mean(plain)
+    return (mean(cells) - mean(plain)) / loss if loss > 0.02 else float("nan")
 
 
 def _broken(cells: Sequence[Mapping[str, Any]]) -> float:
