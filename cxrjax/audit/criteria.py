@@ -44,6 +44,11 @@ def reaches_most(experiment: Numbers) -> bool:
     return experiment["share"] is not None and experiment["share"]["value"] >= MOST
 
 
+def scored_shortcuts(audit: Numbers) -> list[Numbers]:
+    """Return the experiments of an audit that try a shortcut and have scores."""
+    return [entry for entry in audit["experiments"] if entry["category"] == "shortcut" and entry["scores"]]
+
+
 def hidden_classes(audit: Numbers) -> dict[str, Numbers]:
     """Return the classes that a shortcut explains while no shortcut explains the mean over all classes.
 
@@ -56,7 +61,7 @@ def hidden_classes(audit: Numbers) -> dict[str, Numbers]:
     Returns:
         class -> entry of the shortcut that reaches the largest share of it; the class of the largest share first.
     """
-    shortcuts = [entry for entry in audit["experiments"] if entry["category"] == "shortcut" and entry["scores"]]
+    shortcuts = scored_shortcuts(audit)
     if any(reaches_most(entry) for entry in shortcuts):
         return {}
     chance = audit["chance"][HEADLINE]

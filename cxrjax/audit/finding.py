@@ -89,11 +89,7 @@ def format_reached(reached: float, score: float) -> str:
 
 def _shortcuts(audit: Numbers) -> list[Any]:
     """Return the scored shortcuts, that of the highest score first."""
-    scored = [
-        entry
-        for entry in audit["experiments"]
-        if entry["category"] == "shortcut" and entry["scores"] and entry["scores"][HEADLINE]["value"] is not None
-    ]
+    scored = [entry for entry in criteria.scored_shortcuts(audit) if entry["scores"][HEADLINE]["value"] is not None]
     return sorted(scored, key=lambda entry: entry["scores"][HEADLINE]["value"], reverse=True)
 
 

@@ -77,7 +77,7 @@ def _score(audit: Numbers) -> list[str]:
 def _shortcuts(audit: Numbers) -> list[str]:
     if audit["scores"][HEADLINE]["value"] is None:
         return []
-    shortcuts = [entry for entry in audit["experiments"] if entry["category"] == "shortcut" and entry["scores"]]
+    shortcuts = criteria.scored_shortcuts(audit)
     if all(entry["share"] is None for entry in shortcuts):
         return ["The score is not distinguishable from chance, so that there is nothing for a shortcut to explain."]
     shortcuts.sort(key=_share_value, reverse=True)

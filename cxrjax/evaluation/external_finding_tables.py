@@ -5,7 +5,7 @@ from typing import Any
 
 from cxrjax.evaluation import external_tables
 from cxrjax.evaluation.tables import describe_counts, markdown_table
-from cxrjax.runtime.formatting import format_ci, format_label
+from cxrjax.runtime.formatting import format_ci, format_count, format_label
 
 NO_CALIBRATION = (
     "The run has no calibration, so there are no thresholds or temperatures of validation to compare with: "
@@ -38,14 +38,13 @@ def describe_calibration(result: Mapping[str, Any]) -> str:
     temperatures = result["temperature"].values()
     if "external" not in errors or not temperatures:
         return "No finding has enough radiographs for a calibration error or a temperature here."
-    count = len(temperatures)
     own = f", and {errors['own']} on the own {result['own_split']} split" if "own" in errors else ""
     higher = sum(found["here"] > found["validation"] for found in temperatures)
     lower = sum(found["here"] < found["validation"] for found in temperatures)
     return (
         f"At validation's temperatures, the calibration error of a finding is {errors['external']} here on average"
-        f"{own}. Fitted to these data, the temperature would be higher for {higher} of {count} "
-        f"finding{'s' if count > 1 else ''} (the probabilities are too extreme here) and lower for {lower}."
+        f"{own}. Fitted to these data, the temperature would be higher for {higher} of "
+        f"{format_count(len(temperatures), 'finding')} (the probabilities are too extreme here) and lower for {lower}."
     )
 
 

@@ -31,11 +31,8 @@ def summarize(inputs: ReportInputs) -> Overview:
         if found.label:
             bars = _class_bars(found, inputs.audit["classes"])
             return Overview(found.sentence, "", tuple(bars), class_auroc_note(found.label), needs_audit=False)
-        bars = [Bar("the network", "network", inputs.audit["scores"][HEADLINE])]
-        if found.shortcut:
-            name = f"best shortcut: {found.shortcut['title']}"
-            bars.append(Bar(name, "shortcut", found.shortcut["scores"][HEADLINE]))
-        bars.append(Bar("chance", "chance", inputs.chance[HEADLINE]))
+        reached = found.shortcut["scores"][HEADLINE] if found.shortcut else None
+        bars = _finding_bars(found, inputs.audit["scores"][HEADLINE], reached, inputs.chance[HEADLINE])
         return Overview(found.sentence, "", tuple(bars), AUROC_NOTE, needs_audit=False)
     return _summarize_scores(inputs, network)
 
@@ -48,11 +45,16 @@ def _class_bars(found: finding.Finding, classes: Mapping[str, Any]) -> list[Bar]
         classes: class -> scores of the network.
     """
     assert found.shortcut
-    return [
-        Bar("the network", "network", classes[found.label]["auroc"]),
-        Bar(f"best shortcut: {found.shortcut['title']}", "shortcut", found.shortcut["classes"][found.label]["auroc"]),
-        Bar("chance", "chance", 0.5),
-    ]
+    reached = found.shortcut["classes"][found.label]["auroc"]
+    return _finding_bars(found, classes[found.label]["auroc"], reached, 0.5)
+
+
+def _finding_bars(found: finding.Finding, network: Any, reached: Any, chance: float | None) -> list[Bar]:
+    """Return the bars of the network, of the shortcut of a finding if it has one, and of chance."""
+    bars = [Bar("the network", "network", network)]
+    if found.shortcut:
+        bars.append(Bar(f"best shortcut: {found.shortcut['title']}", "shortcut", reached))
+    return [*bars, Bar("chance", "chance", chance)]
 
 
 def _find_hidden_classes(scores: Mapping[str, Any], baseline: Mapping[str, Any]) -> finding.Finding | None:
