@@ -9,6 +9,7 @@ from jax import Array, export, lax
 
 from cxrjax.inference import functional, pipeline
 from cxrjax.inference.functional import PipelineSpec
+from cxrjax.runtime import compile_notice
 from cxrjax.runtime.platform import traced_for
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -33,8 +34,14 @@ class ExportedProgram(NamedTuple):
 
     def run(self, *batch: np.ndarray) -> dict[str, Array]:
         """Deserialize the program and run it: output name -> array."""
-        outputs: Any = export.deserialize(bytearray(self.data)).call(*batch)
-        return outputs
+        exported = export.deserialize(bytearray(self.data))
+
+        @compile_notice.describe_program("the exported program")
+        def run_exported(*batch: Array) -> dict[str, Array]:
+            outputs: Any = exported.call(*batch)
+            return outputs
+
+        return jax.jit(run_exported)(*batch)
 
     def describe(self) -> dict[str, Any]:
         """Return the platforms, and the name, type and shape of each input and output."""
@@ -94,7 +101,11 @@ def _one_by_one(predict_one: Callable[..., Any], output_names: Sequence[str]) ->
         result = predict_one(*inputs)
         return {name: getattr(result, name)[0] for name in output_names}
 
-    return lambda *batch: lax.map(select, batch)
+    @compile_notice.describe_program("the program to export")
+    def map_radiographs(*batch: Array) -> dict[str, Array]:
+        return lax.map(select, batch)
+
+    return map_radiographs
 
 
 def convert(program: Program, batch: Sequence[np.ndarray]) -> ExportedProgram:
