@@ -121,11 +121,11 @@ def make_train_step(
     config: Config,
     loader: Loader,
 ) -> jax.stages.Wrapped:
-    """Return the jitted step (state, batch of `loader.next_batch`, learning rate) -> state.
+    """Return the jitted step (state, batch of `loader.next_batch`, learning rate, random key) -> state.
 
-    Each device processes its shard of the batch; the result is that of the whole batch. The learning rate is computed
-    by a program of its own, `learning_rate`, since XLA would compile and compute a schedule again in the update of
-    every parameter.
+    Each device processes its shard of the batch; the result is that of the whole batch. The learning rate and the key
+    are computed by a program of their own: XLA would compile and compute a schedule again in the update of every
+    parameter, and a step compiled with its seed would have to be compiled again for another one.
 
     Args:
         task: provides the loss.
@@ -136,8 +136,7 @@ def make_train_step(
     """
 
     @compile_notice.describe_program("the training step")
-    def step(state: TrainState, batch: Any, learning_rate: Array) -> TrainState:
-        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+    def step(state: TrainState, batch: Any, learning_rate: Array, key: Array) -> TrainState:
         loss_and_grad = jax.value_and_grad(task.loss, has_aux=True)
         with batch_norm.freeze_batch_stats(partial(param_groups.is_frozen, phase.param_groups)):
             (loss, batch_stats), gradients = loss_and_grad(state.params, state.batch_stats, loader.unpack(batch), key)
@@ -156,5 +155,5 @@ def make_train_step(
         )
 
     replicated = loader.batch_sharding.replicated
-    in_shardings = (replicated, loader.input_shardings, replicated)
+    in_shardings = (replicated, loader.input_shardings, replicated, replicated)
     return jax.jit(step, donate_argnums=0, in_shardings=in_shardings, out_shardings=replicated)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -305,13 +306,18 @@ class Trainer:
         optimizer = train_step.build_optimizer(self.config, self.total_steps, phase)
         step = train_step.make_train_step(self.task, optimizer, phase, self.config, self.loader)
         replicated = self._batch_sharding.replicated
-        compute_rate = jax.jit(learning_rate, in_shardings=replicated, out_shardings=replicated)
-        lowered = step.lower(state, batch, compute_rate(state.step, state.plateau.scale))
+
+        @partial(jax.jit, in_shardings=replicated, out_shardings=replicated)
+        def compute_inputs(number: Array, plateau_scale: Array) -> tuple[Array, Array]:
+            key = jax.random.fold_in(jax.random.key(self.config.seed), number)
+            return learning_rate(number, plateau_scale), key
+
+        lowered = step.lower(state, batch, *compute_inputs(state.step, state.plateau.scale))
         malloc.trim_heap()
         options = compiler_options.SEGMENTATION if self.config.task == "segment" else compiler_options.CLASSIFICATION
         compiled = lowered.compile(compiler_options=compiler_options.on_cpu(options))
         malloc.trim_heap()
-        return lambda state, batch: compiled(state, batch, compute_rate(state.step, state.plateau.scale))
+        return lambda state, batch: compiled(state, batch, *compute_inputs(state.step, state.plateau.scale))
 
     def with_values(self, state: TrainState, **values: Any) -> TrainState:
         """Return a state with some fields replaced by host arrays."""

@@ -96,6 +96,7 @@ def training_step(task):
         train_step.init_state(from_config.zero_variables(network), optimiser, config),
         training.loader.next_batch(0),
         jnp.float32(0.01),
+        jax.random.key(0),
     )
 
 

@@ -1,6 +1,7 @@
 """The program of each process of `test_multihost.py`: python host.py OUT.npz [HOST:PORT PROCESSES PROCESS]."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import mock
@@ -51,9 +52,10 @@ def train_tiny(batch_size: int, streamed: bool = False, count: int = 4) -> train
     feed = loader.make_loader((lambda row: x[row]) if streamed else x, order, shares, num_threads=2)
     optimiser = train_step.build_optimizer(config, count, phase)
     step = train_step.make_train_step(task, optimiser, phase, config, feed)
+    draw_key = jax.jit(partial(jax.random.fold_in, jax.random.key(0)), out_shardings=shares.replicated)
     state = shares.replicate(train_step.init_state(task.init(jax.random.key(0)), optimiser, config))
     for number in range(order.steps_per_epoch - 2, order.steps_per_epoch - 2 + count):
-        state = step(state, feed.next_batch(number), jnp.float32(0.01))
+        state = step(state, feed.next_batch(number), jnp.float32(0.01), draw_key(number))
     return jax.device_get(state)
 
 

@@ -307,6 +307,27 @@ def test_early_stopping_is_exact_and_keeps_the_strictly_best(tmp_path, monkeypat
         assert store.step("best") == 2 * 3 and store.step("last") == 4 * 3
 
 
+def test_step_of_another_seed_is_the_same_program(tmp_path, monkeypatch):
+    programs = []
+
+    class NotCompiledError(Exception):
+        pass
+
+    def record(lowered, compiler_options):
+        programs.append(lowered.as_text())
+        raise NotCompiledError
+
+    for seed in (0, 1):
+        config = segment_config()
+        config.seed = seed
+        training = trainer.Trainer(freeze(config), trainer.build_task(freeze(config), tmp_path))
+        state = training.init_state(0)
+        with monkeypatch.context() as patch, pytest.raises(NotCompiledError):
+            patch.setattr(jax.stages.Lowered, "compile", record)
+            training.step(state, 0)
+    assert programs[0] == programs[1]
+
+
 def test_nan_loss_stops_the_run(tmp_path, monkeypatch):
     def lose(params, batch_stats, batch, key):
         return jnp.nan * params["head"]["bias"].sum(), batch_stats
