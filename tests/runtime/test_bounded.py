@@ -142,8 +142,9 @@ def test_threads_get_their_own_answers(call):
 def test_process_ends_with_its_parent_even_during_a_call(tmp_path, end):
     (tmp_path / "functions_of_a_test.py").write_text(FUNCTIONS)
     script = """
-    import sys
+    import signal, sys
     from cxrjax.runtime.bounded import BoundedProcess, Bounds
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell's background job ignores it
     sys.path.insert(0, sys.argv[1])
     with BoundedProcess(["functions_of_a_test.spin", "functions_of_a_test.surroundings"], Bounds(50, 2**28)) as process:
         print(process.call("functions_of_a_test.surroundings")[2], flush=True)
