@@ -147,15 +147,17 @@ def format_section(results: Sequence[Mapping[str, Any]]) -> str:
             cells[result["remedy"], result["source"]].append(result)
     columns = sorted({(result["source"], label) for result in results for label in result.get("classes", {})})
     seeds = len({result["seed"] for result in results})
+    introduction = (
+        "Of the radiographs of a source that was not used in training, and of classes that another source has too, the "
+        "fraction that is recognized. In brackets is the 95% interval over the radiographs of all seeds, counted as if "
+        "each were a different one. `python -m benchmarks.remedies --real=TABLE.csv` trained on whole radiographs of "
+        f"{SIZE}² with {seeds} {'seed' if seeds == 1 else 'seeds'}; trainings so far: {len(results)}. The mean is over "
+        "the columns that a remedy has."
+    )
     lines = [
         "## Real radiographs, a source left out",
         "",
-        f"Trainings so far: {len(results)}. A mean is over the columns that a remedy has.",
-        "",
-        f"`python -m benchmarks.remedies --real=TABLE.csv`, {seeds} {'seed' if seeds == 1 else 'seeds'}, whole",
-        f"radiographs of {SIZE}². Of the radiographs of a source that was not trained on, and of classes that another",
-        "source has, how many are recognized; in brackets the 95% interval of all seeds' radiographs together, as if",
-        "each were one more.",
+        introduction,
         "",
         "| remedy | " + " | ".join(f"{source}, {format_label(label)}" for source, label in columns) + " | mean |",
         "|---" * (len(columns) + 2) + "|",

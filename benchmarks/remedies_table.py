@@ -1,4 +1,4 @@
-"""Table and summary of the benchmark of remedies, from its results alone."""
+"""Format the results of the benchmark of remedies as benchmarks/REMEDIES.md."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,42 +8,47 @@ import numpy as np
 from scipy.stats import spearmanr
 
 NO_SHORTCUT = 0.5
-WANTED_GAIN = 0.8  # of what the shortcut takes
+TARGET_GAIN = 0.8  # fraction of the loss by the shortcut
 _HEADER = """# Remedies against known shortcuts
 
-Written by `python -m benchmarks.remedies` from the trainings done so far, each of 500 phantoms of 64², 8 epochs and
-about 20 CPU seconds. Phantoms of five classes; one feature is planted so that it goes with COVID-19 by a strength
-(1: it reveals the class; 0.5: it says nothing). All numbers are the
-area under the ROC curve of COVID-19 against the other classes, means over the seeds; the interval in brackets is that
-of the first seed, 95%, by radiograph.
+The benchmark plants one feature in phantoms of five classes, so that it is associated with COVID-19, and measures how
+much of the resulting damage each remedy undoes. The strength is the strength of the association: at 1 the feature
+reveals the class, at 0.5 it says nothing about it. `python -m benchmarks.remedies` writes this file from the
+trainings finished so far; each uses 500 phantoms of 64² pixels and 8 epochs, and takes about 20 CPU seconds.
 
-- clean: on the test split, where the feature goes with the class as in training.
-- broken: on radiographs where it says nothing of the class.
-- regained: of the difference on the broken split between the training without a remedy and one on data where the
-  feature says nothing, over the seeds that all three have. Differences below 0.02 are left out.
-- against, with: on the clean split, as the audit computes them from a user's own test radiographs: how many pairs of a
-  COVID-19 and another radiograph are ranked rightly where the feature points to the wrong one, and where it points to
-  the right one. Undefined at strength 1, where no pair is against the feature.
+All scores are the area under the ROC curve of COVID-19 against the other classes, averaged over the seeds. The
+interval in brackets is the 95% interval by radiograph of the first seed. The columns:
 
-At strength 1 no radiograph separates the class from the feature, and `cxrjax train` says so before the first step. The
-loss `bias_balanced` then gives the output of COVID-19 no gradient at all: its score is that of radiographs that
-resemble none of the other classes. The interval of one seed is up to 0.1 wide; a smaller difference of two remedies
-of one seed says nothing. At strength 0.95 five of the 100 radiographs of COVID-19 in training lack the feature, and 20
-of the 400 others have it: what a remedy by source learns of the rest, it learns from these.
+- clean: the score on the test split, where the feature is associated with the class as in training.
+- broken: the score on radiographs where the feature says nothing about the class.
+- regained: the gain of the remedy on the broken split, as a fraction of the difference between a training on data
+  where the feature says nothing and a training without a remedy, over the seeds that all three have. It is missing if
+  this difference is below 0.02.
+- against, with: how often a pair of a radiograph with COVID-19 and another one is ranked correctly on the clean
+  split, for pairs in which the feature points to the wrong radiograph, and for pairs in which it points to the right
+  one. The audit computes both from a user's own test radiographs. At strength 1 "against" is undefined, since there
+  are no such pairs.
+
+At strength 1, no radiograph separates the class from the feature, and `cxrjax train` reports this before the first
+step. The loss `bias_balanced` then gives the output of COVID-19 no gradient: its score is that of radiographs that
+resemble none of the other classes. The interval of one seed is up to 0.1 wide, so a smaller difference between two
+remedies with one seed each is not meaningful. At strength 0.95, five of the 100 radiographs with COVID-19 in training
+lack the feature, and 20 of the 400 others have it; a remedy by source can learn about these rare combinations only
+from these radiographs.
 """
 
 
 def format_report(results: Sequence[Mapping[str, Any]]) -> str:
-    """Return benchmarks/REMEDIES.md.
+    """Return the content of benchmarks/REMEDIES.md, without its section on real radiographs.
 
     Args:
-        results: contents of the cells' files.
+        results: contents of the files of all cells.
     """
     groups: dict[tuple[str, float], dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for result in results:
         groups[result["feature"], result["strength"]][result["remedy"]].append(result)
     seeds = len({result["seed"] for result in results})
-    sections = [_HEADER, f"Trainings so far: {len(results)}, of {seeds} {'seed' if seeds == 1 else 'seeds'}.\n"]
+    sections = [_HEADER, f"Trainings so far: {len(results)}, with {seeds} {'seed' if seeds == 1 else 'seeds'}.\n"]
     sections += [
         _format_section(feature, strength, remedies, groups[feature, NO_SHORTCUT].get("none", []))
         for (feature, strength), remedies in sorted(groups.items())
@@ -61,7 +66,7 @@ def _format_section(
     lines = [
         f"## {feature}, strength {strength:g}",
         "",
-        f"Without the shortcut, a training reaches {_number(_broken(reference))} on the broken split.",
+        f"A training on data without the shortcut reaches {_number(_broken(reference))} on the broken split.",
         "",
         "| remedy | seeds | clean | broken | regained | against | with |",
         "|---|---|---|---|---|---|---|",
@@ -79,22 +84,23 @@ def _format_section(
             gains[remedy] = regained
         interval = f"{_number(_broken(cells))} ({first['low']:.2f} to {first['high']:.2f})"
         clean = np.mean([cell["test"]["auroc"] for cell in cells])
-        against = np.mean([_pairs(cell, "against_source") for cell in cells])
-        along = np.mean([_pairs(cell, "with_source") for cell in cells])
+        against_source = np.mean([_pairs(cell, "against_source") for cell in cells])
+        with_source = np.mean([_pairs(cell, "with_source") for cell in cells])
         percent = "–" if np.isnan(regained) or remedy == "none" else f"{regained:.0%}"
-        pairs = f"{_number(against)} | {_number(along)}"
+        pairs = f"{_number(against_source)} | {_number(with_source)}"
         lines.append(f"| {remedy} | {len(cells)} | {clean:.3f} | {interval} | {percent} | {pairs} |")
     if gains:
         best = max(gains, key=lambda remedy: gains[remedy])
-        verdict = "as wanted" if gains[best] >= WANTED_GAIN else f"{WANTED_GAIN:.0%} was wanted"
+        outcome = "met" if gains[best] >= TARGET_GAIN else "missed"
+        conclusion = f"the target of {TARGET_GAIN:.0%} is {outcome}"
         if strength == 1:
-            verdict = "no radiograph of the class lacks the feature, so that a remedy can only remove its place"
-        lines += ["", f"The most is regained by {best}, {gains[best]:.0%}; {verdict}."]
+            conclusion = "no radiograph of the class lacks the feature, so a remedy can only remove its region"
+        lines += ["", f"The best remedy, {best}, regains {gains[best]:.0%}; {conclusion}."]
     return "\n".join([*lines, ""])
 
 
 def _summarize(results: Sequence[Mapping[str, Any]]) -> str:
-    """Return the rank correlations of the audit's measures with the broken score, within features and strengths."""
+    """Return the section on the rank correlations of the audit's measures with the score on the broken split."""
     by_group: dict[tuple[str, float], list[tuple[float, ...]]] = defaultdict(list)
     for cell in results:
         if "refused" not in cell and NO_SHORTCUT < cell["strength"] < 1:
@@ -110,25 +116,29 @@ def _summarize(results: Sequence[Mapping[str, Any]]) -> str:
     return (
         "## The audit and the broken split\n\n"
         f"Over {len(columns)} trainings at strengths below 1, each compared with the mean of its feature and strength, "
-        f"the rank correlation with the score on the broken split is {against:.2f} of the pairs against the source "
-        f"(0.8 or more was wanted), {estimate:.2f} of the mean of the pairs within a source (half), against it and "
-        f"with it (a quarter each), and {share:.2f} of the share of the score that the source alone reaches. That mean "
-        "is what a score would be where the source says nothing, and is on average "
-        f"{error:.3f} from the score on the broken split. The share divides the score of the source by that of the "
-        "network on data where the source helps, where a network that gives up the source scores lower: it describes "
-        "what data allow, and cannot rank remedies.\n"
+        "the rank correlation with the score on the broken split is:\n\n"
+        f"- {against:.2f} for the pairs against the source (target: at least 0.8);\n"
+        f"- {estimate:.2f} for a weighted mean of the pairs within a source (weight one half), against the source and "
+        "with the source (one quarter each);\n"
+        f"- {share:.2f} for the share of the score that the source alone reaches.\n\n"
+        "The weighted mean estimates the score where the source says nothing, and differs from the score on the broken "
+        f"split by {error:.3f} on average. The share divides the score of the source by that of the network on data "
+        "where the source helps. A network that does not use the source scores lower there, so the share describes "
+        "what the data allow, and cannot rank remedies.\n"
     )
 
 
 def _regained(
     cells: Sequence[Mapping[str, Any]], plain: Sequence[Mapping[str, Any]], reference: Sequence[Mapping[str, Any]]
 ) -> float:
-    """Return the part of the loss by a shortcut that a remedy regains, over the seeds that all have; NaN if undefined.
+    """Return the fraction of the loss by a shortcut that a remedy regains; NaN if undefined.
+
+    Only seeds that all three groups have are used.
 
     Args:
         cells: trainings with the remedy.
         plain: trainings without a remedy.
-        reference: trainings on data where the feature says nothing.
+        reference: trainings on data where the feature says nothing about the class.
     """
     seeds = set.intersection(*({cell["seed"] for cell in group} for group in (cells, plain, reference)))
 
@@ -146,19 +156,19 @@ def _broken(cells: Sequence[Mapping[str, Any]]) -> float:
 
 
 def _pairs(cell: Mapping[str, Any], name: str) -> float:
-    """Return how many pairs of the clean split are ranked rightly; NaN where there are none."""
+    """Return the fraction of pairs of the clean split that are ranked correctly; NaN without such pairs."""
     value = cell["test"].get(name)
     return float("nan") if value is None else value
 
 
 def _estimate(cell: Mapping[str, Any]) -> float:
-    """Return the score that is expected where the source says nothing, from the clean split."""
+    """Return the expected score where the source says nothing about the class, estimated from the clean split."""
     pairs = _pairs(cell, "against_source") + _pairs(cell, "with_source")
     return _pairs(cell, "within_source") / 2 + pairs / 4
 
 
 def _share(cell: Mapping[str, Any]) -> float:
-    """Return the part of the clean score above chance that the source alone reaches."""
+    """Return the fraction of the clean score above chance that the source alone reaches; NaN if undefined."""
     gain = cell["test"]["auroc"] - 0.5
     return (cell["test"]["source"] - 0.5) / gain if gain > 0.01 else float("nan")
 
