@@ -2,13 +2,13 @@
 
     python -m benchmarks.folder --radiograph=FILE.png --count=500 --torch-python=TORCH/bin/python --json=folder.json
 
-The folder has links to one file. Networks alone are cxrjax's own, loaded and applied to that many preprocessed images;
-`predict` also reads and preprocesses each file and writes the table, without other files (`--save=`), with figures, and
-with all kinds of files. The networks are those of `inference.py`, or of a run (`--run`). PyTorch reads each file and
-computes label and map by the same networks, a file per core, and writes nothing. torchxrayvision reads each file and
-classifies it by its DenseNet121 at 224 pixels: no lungs, patches or maps.
+The folder has links to one file. "Networks alone" are those of cxrjax, loaded and applied to as many preprocessed
+images; `predict` also reads and preprocesses each file and writes the table, without other files (`--save=`), with
+figures, and with all kinds of files. The networks are those of `inference.py`, or of a run (`--run`). PyTorch reads
+each file and computes the label and the map with the same networks, one file per core, and writes nothing.
+torchxrayvision reads each file and classifies it with its DenseNet121 at 224 pixels, without lungs, patches or maps.
 
-CPU seconds are of the process and its children. Unlike the time, they hardly depend on what else the machine does.
+CPU seconds are of the process and its children. Unlike the time, they hardly depend on other load on the machine.
 """
 
 import tempfile
@@ -26,10 +26,10 @@ RATIOS = {"with figures": "figures", "without figures": "table"}  # stages that 
 
 def main() -> None:
     more: dict[str, dict[str, Any]] = {
-        "radiograph": {"required": True, "type": Path, "help": "a frontal chest radiograph"},
+        "radiograph": {"required": True, "type": Path, "help": "frontal chest radiograph"},
         "count": {"type": int, "default": 500, "help": "files in the folder"},
         "run": {"type": Path, "help": "run directory of a classifier; without it, random networks"},
-        "xrayvision-python": {"help": "a Python with torchxrayvision and torchvision"},
+        "xrayvision-python": {"help": "Python interpreter with torchxrayvision and torchvision"},
     }
     options = parse(__doc__, more)
     count = 4 if options.quick else options.count
@@ -41,16 +41,17 @@ def main() -> None:
             (radiographs / f"{number:05}{radiograph.suffix}").symlink_to(radiograph)
         if not options.run:
             changes = {"patches.count": 10} if options.quick else {}
-            with start_ours("runs", folder=place, changes=changes):
+            with start_ours("write runs", folder=place, changes=changes):
                 pass
         run = options.run or Path(place, "classifier")
         folder = {"run": str(run), "radiographs": str(radiographs), "output": place}
         competitors = [stack.enter_context(start_ours("folder", **folder))]
         if options.torch_python and not options.run:
             config = run_dir.load_config(run)
-            settings = {"folder": place, "radiographs": str(radiographs), "votes": config.patches.count, "chunk": 20}
-            settings |= {"size": config.image.size, "patch": config.patches.size, "narrow": config.segmenter.size}
-            peer = Competitor("PyTorch", options.torch_python, "pytorch", "folder", settings | {"compiled": False})
+            settings = {"folder": place, "radiographs": str(radiographs), "votes": config.patches.count}
+            settings |= {"image_size": config.image.size, "patch_size": config.patches.size}
+            settings |= {"segmenter_size": config.segmenter.size, "batch_size": 20, "compiled": False}
+            peer = Competitor("PyTorch", options.torch_python, "pytorch", "folder", settings)
             competitors.append(stack.enter_context(peer))
         if options.xrayvision_python:
             peer = Competitor(
@@ -62,9 +63,9 @@ def main() -> None:
             for competitor in competitors:
                 for stage in competitor.stages:
                     cost = competitor.measure(stage)
-                    if turn:  # the first compiles
+                    if turn:  # the first turn includes compilation
                         costs.setdefault(f"{competitor.name}, {stage}", []).append(cost)
-        facts = {competitor.name: competitor.facts for competitor in competitors}
+        metadata = {competitor.name: competitor.metadata for competitor in competitors}
     fastest = {name: {key: min(cost[key] for cost in turns) for key in turns[0]} for name, turns in costs.items()}
     alone = fastest[f"{competitors[0].name}, {NETWORKS}"]
     rows = [
@@ -76,11 +77,11 @@ def main() -> None:
         for name, cost in fastest.items()
     ]
     print(f"\nA folder of {count} files; the fastest of {options.rounds} turns (multiple of the networks alone)\n")
-    print(write_table(["", "s", "CPU s", "peak memory, MB"], rows))
+    print(write_table(["program", "s", "CPU s", "peak memory, MB"], rows))
     for name, stage in RATIOS.items():
         ratio = fastest[f"{competitors[0].name}, {stage}"]["seconds"] / alone["seconds"]
         print(f"{name} / {NETWORKS}: {ratio:.3f}")
-    save(options.json, "Folder", {"machine": describe_machine(), "count": count, "facts": facts, "costs": costs})
+    save(options.json, "Folder", {"machine": describe_machine(), "count": count, "metadata": metadata, "costs": costs})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from cxrjax.runtime import atomic_files
 
 
 def print_report(
-    question: str,
+    title: str,
     competitors: Sequence[Competitor],
     seconds: Mapping[str, Mapping[str, Sequence[float]]],
     path: Path | None,
@@ -24,17 +24,17 @@ def print_report(
     """Print the results of `runner.interleave` as Markdown, and save them as JSON.
 
     Args:
-        question: the title.
-        competitors: running, cxrjax first.
-        seconds: see `runner.interleave`.
-        path: of the JSON file; None for none.
+        title: title of the report.
+        competitors: running competitors, cxrjax first.
+        seconds: result of `runner.interleave`.
+        path: path of the JSON file; None for none.
         more: further content of the JSON file.
     """
     rate = _peak_rate(seconds)
     bandwidth = roofline.measure_bandwidth()
     operations: dict[str, float] = {}
     for competitor in competitors:
-        operations |= competitor.facts.get("operations", {})
+        operations |= competitor.metadata.get("operations", {})
     names = [competitor.name for competitor in competitors]
     peers = [name for name in names if name != OURS]
     rows = []
@@ -62,36 +62,36 @@ def print_report(
             + ["" if fraction is None else f"{fraction:.0%}"]
         )
     machine = describe_machine() | {"operations_per_second": rate, "bytes_per_second": bandwidth}
-    print(f"\n{question}\n")
-    print(write_table(["ms, median", *names, *(f"{name} / {OURS}" for name in peers), "of the roofline"], rows))
+    print(f"\n{title}\n")
+    print(write_table(["median, ms", *names, *(f"{name} / {OURS}" for name in peers), "fraction of the ceiling"], rows))
     costs = [
         [competitor.name, f"{competitor.peak:.0f}", f"{competitor.preparation + sum(competitor.first.values()):.1f}"]
         for competitor in competitors
     ]
-    print("\n" + write_table(["", "peak memory, MB", "preparation and first turns, s"], costs))
-    products = f"; float32 products {rate / 1e9:.0f} GF/s" if rate else ""
-    print(f"\n{machine['processor']}, {machine['cores']} cores{products}; memory {bandwidth / 1e9:.1f} GB/s")
+    print("\n" + write_table(["competitor", "peak memory, MB", "preparation and first turns, s"], costs))
+    products = f"; float32 matrix products {rate / 1e9:.0f} GFLOP/s" if rate else ""
+    print(f"\n{machine['processor']}, {machine['cores']} cores{products}; memory bandwidth {bandwidth / 1e9:.1f} GB/s")
     descriptions = {
         competitor.name: {
             "peak_megabytes": competitor.peak,
             "preparation": competitor.preparation,
             "first": competitor.first,
-            "facts": competitor.facts,
+            "metadata": competitor.metadata,
         }
         for competitor in competitors
     }
-    save(path, question, {"machine": machine, "competitors": descriptions, "stages": records} | (more or {}))
+    save(path, title, {"machine": machine, "competitors": descriptions, "stages": records} | (more or {}))
 
 
-def save(path: Path | None, question: str, results: Mapping[str, Any]) -> None:
-    """Write results as JSON, with the question and the command; do nothing if `path` is None."""
+def save(path: Path | None, title: str, results: Mapping[str, Any]) -> None:
+    """Write results as JSON, with the title and the command; do nothing if `path` is None."""
     if path:
-        record = {"question": question, "command": ["python", *sys.orig_argv[1:]]} | dict(results)
+        record = {"title": title, "command": ["python", *sys.orig_argv[1:]]} | dict(results)
         atomic_files.atomic_write(path, (json.dumps(record, indent=2) + "\n").encode())
 
 
 def write_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table, with all columns but the first aligned right."""
+    """Return a Markdown table; all columns except the first are aligned right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -1,7 +1,7 @@
-"""Run competitors that take turns in one session.
+"""Run competitors, which take turns in one session.
 
-Every competitor is a persistent process (`competitors/worker.py`) on the same cores. Only one works at a time, and the
-order changes from round to round, so that disturbances of the machine affect all of them.
+Every competitor is a persistent process (`competitors/worker.py`) on the same cores. Only one runs at a time, and the
+order changes from round to round, so that other load on the machine affects all of them.
 """
 
 import argparse
@@ -22,33 +22,33 @@ OURS = "cxrjax"
 
 
 class Competitor:
-    """A process that runs the stages of a work on request."""
+    """A process that runs the stages of a workload on request."""
 
     def __init__(
         self,
         name: str,
         python: str,
         module: str,
-        work: str,
+        workload: str,
         settings: Mapping[str, Any],
         environment: Mapping[str, str] | None = None,
     ):
-        """Start the process and prepare the work.
+        """Start the process and set up the workload.
 
         Args:
-            name: in tables.
-            python: the interpreter.
-            module: a module of `benchmarks.competitors`.
-            work: name of a work of the module.
-            settings: of the work.
-            environment: variables in addition to those of this process.
+            name: name in tables.
+            python: path of the Python interpreter.
+            module: name of a module of `benchmarks.competitors`.
+            workload: name of a workload of the module.
+            settings: arguments of the workload.
+            environment: environment variables in addition to those of this process.
 
         Raises:
             ChildProcessError: the process stopped.
         """
         self.name = name
-        self.peak = 0.0
-        self.first: dict[str, float] = {}
+        self.peak = 0.0  # megabytes
+        self.first: dict[str, float] = {}  # seconds of the first run of each stage
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, closed by __exit__
         self._process = subprocess.Popen(
             [python, "-m", f"benchmarks.competitors.{module}"],
@@ -59,9 +59,9 @@ class Competitor:
             cwd=ROOT,
             env=os.environ | (environment or {}),
         )
-        prepared = self._ask({"prepare": work, "settings": dict(settings)})
+        prepared = self._request({"prepare": workload, "settings": dict(settings)})
         self.stages: list[str] = prepared["stages"]
-        self.facts: dict[str, Any] = prepared["facts"]
+        self.metadata: dict[str, Any] = prepared["metadata"]
         self.preparation: float = prepared["seconds"]
 
     def __enter__(self) -> "Competitor":
@@ -75,27 +75,27 @@ class Competitor:
         self._errors.close()
 
     def run_once(self, stage: str) -> float:
-        """Run a stage once and return the seconds; those of the first run, which includes compilation, are `first`."""
-        seconds = self._ask({"turn": stage})["seconds"]
+        """Run a stage once and return the seconds; `first` has those of the first run, which includes compilation."""
+        seconds = self._request({"turn": stage})["seconds"]
         self.first.setdefault(stage, seconds)
         return seconds
 
     def measure(self, stage: str) -> dict[str, float]:
-        """Run a stage once, and return its "seconds", its "cpu" seconds, and the "peak" memory in megabytes so far."""
-        answer = self._ask({"turn": stage})
+        """Run a stage once; return its "seconds", its "cpu" seconds and the "peak" memory so far in megabytes."""
+        answer = self._request({"turn": stage})
         return {key: answer[key] for key in ("seconds", "cpu", "peak")}
 
     def results(self) -> dict[str, np.ndarray]:
-        """Return the arrays that its work results in."""
+        """Return the arrays on which the competitors should agree, by name."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "results.npz"
-            self._ask({"keep": str(path)})
+            self._request({"save": str(path)})
             with np.load(path) as arrays:
                 return dict(arrays)
 
-    def _ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
+    def _request(self, request: Mapping[str, Any]) -> dict[str, Any]:
         with suppress(BrokenPipeError):  # reported below
-            print(json.dumps(question), file=self._process.stdin, flush=True)
+            print(json.dumps(request), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
             self._process.wait()
@@ -108,18 +108,25 @@ class Competitor:
         return answer
 
 
-def start_ours(work: str, environment: Mapping[str, str] | None = None, **settings: Any) -> Competitor:
-    """Start cxrjax in this Python, with a work of `competitors/ours.py`."""
-    return Competitor(OURS, sys.executable, "ours", work, settings, environment)
+def start_ours(workload: str, environment: Mapping[str, str] | None = None, **settings: Any) -> Competitor:
+    """Start cxrjax in this Python, with a workload of `competitors/ours.py` and its settings."""
+    return Competitor(OURS, sys.executable, "ours", workload, settings, environment)
 
 
 def parse(description: str, more: Mapping[str, Mapping[str, Any]]) -> argparse.Namespace:
-    """Parse the common options of the benchmarks and those of one, given as name -> keywords of argparse."""
+    """Parse the common options of the benchmarks and the options of one benchmark.
+
+    Args:
+        description: text of --help.
+        more: options of the benchmark, as name -> arguments of `add_argument`.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="file to write all measurements to")
-    parser.add_argument("--torch-python", help="a Python with torch, safetensors and OpenCV; without it, no peers")
+    parser.add_argument(
+        "--torch-python", help="Python interpreter with torch, safetensors and OpenCV; without it, cxrjax runs alone"
+    )
     parser.add_argument("--no-compile", action="store_true", help="skip torch.compile, which takes minutes to start")
-    parser.add_argument("--rounds", type=int, default=7, help="turns per competitor; the median counts")
+    parser.add_argument("--rounds", type=int, default=7, help="turns per competitor, of which the median is reported")
     parser.add_argument("--quick", action="store_true", help="run at small sizes, to check that it runs")
     for name, keywords in more.items():
         parser.add_argument(f"--{name}", **keywords)
@@ -128,15 +135,19 @@ def parse(description: str, more: Mapping[str, Mapping[str, Any]]) -> argparse.N
     return options
 
 
-def peer_forms(options: argparse.Namespace) -> dict[str, bool]:
-    """Return name -> whether it is compiled, for the forms of PyTorch that take part; {} without its Python."""
+def pytorch_variants(options: argparse.Namespace) -> dict[str, bool]:
+    """Return the variants of PyTorch to run, as name -> whether it is compiled; {} without --torch-python."""
     if not options.torch_python:
         return {}
     return {"PyTorch": False} if options.no_compile else {"PyTorch": False, "torch.compile": True}
 
 
 def interleave(competitors: Sequence[Competitor], rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Run all stages in turns; return stage -> competitor -> seconds of each turn after the first, which compiles."""
+    """Run all stages in turns.
+
+    Returns:
+        Stage -> competitor -> seconds of each turn; the first turn, which includes compilation, is left out.
+    """
     stages = list(dict.fromkeys(stage for competitor in competitors for stage in competitor.stages))
     seconds: dict[str, dict[str, list[float]]] = {}
     for stage in stages:

@@ -5,14 +5,15 @@
 Networks, sizes and weights as in `inference.py`; each point is measured in its own process, so that its peak memory is
 independent:
 
-votes        1 … 1000 votes on one radiograph
-radiographs  1 … 256 radiographs with 10 votes each, in the batches of evaluation
+votes        1 … 1000 votes for one radiograph
+radiographs  1 … 256 radiographs with 10 votes each, in batches of the size that evaluation uses
 pixels       radiographs of 512², 1024² and 2048² with 10 votes
-devices      8 radiographs with 10 votes on 1 … 8 simulated devices (of the same cores), and the difference from one
-files        folders of 100 … 10,000 small files (--files 100000 for more) with --mode=predict, once, with small
-             networks and one vote, so that reading, rows and figures dominate
+devices      8 radiographs with 10 votes on 1 … 8 simulated devices (of the same cores), and the difference from
+             one device
+files        folders of 100 … 10,000 small files (--files 100000 for more) with --mode=predict, measured once, with
+             small networks and one vote, so that reading, rows and figures dominate
 training     data sets of 100 … 10,000 small radiographs (--stored 100000 for more), read on demand: training steps of
-             small networks, dominated by reading
+             small networks, whose time is mostly reading
 readers      reader threads of a training at the paper's sizes, 1024² and ResNet18; 0: radiographs stay in memory
 """
 
@@ -30,8 +31,8 @@ from benchmarks import synthetic
 from benchmarks.results import describe_machine, save, write_table
 from benchmarks.runner import Competitor, parse, start_ours
 
-FEW = 10  # votes, except on the axis votes
-SMALL = {  # of `files`
+DEFAULT_VOTES = 10  # except on the axis "votes"
+SMALL_NETWORKS = {  # config changes on the axes "files" and "training"
     "segmenter.architecture": "fc_densenet29",
     "segmenter.size": 64,
     "classifier.architecture": "resnet6",
@@ -57,27 +58,27 @@ QUICK = {
     "training": (20, 100),
     "readers": (0, 2),
 }
-FEW_STORED = 64  # radiographs on the axis readers
+NUM_READ = 64  # radiographs on the axis "readers"
 
 
 class Point(NamedTuple):
     """Cost of one value on an axis."""
 
     value: int
-    seconds: float  # median of the turns after the first; for files, of the first
+    seconds: float  # median of the turns after the first; on the axis "files", of the first turn
     first: float  # seconds of the first turn, which includes compilation
     peak: float  # megabytes
-    preparation: float  # seconds before the first turn; for training, including the segmentation of lungs
-    difference: float = 0.0  # for devices: largest difference of any result from that on one device
+    preparation: float  # seconds before the first turn; on the axis "training" with the segmentation of lungs
+    difference: float = 0.0  # on the axis "devices": largest difference of a result from one device
 
 
 def measure_axis(axis: str, values: Sequence[int], rounds: int, place: Path) -> Iterator[Point]:
-    """Measure the points of an axis one after the other."""
+    """Yield the measured points of an axis."""
     one_device: dict[str, np.ndarray] = {}
     for value in values:
         folder = place / f"{axis}{value}"
         folder.mkdir()
-        with start_ours("runs", folder=str(folder), changes=_config_changes(axis, value)):
+        with start_ours("write runs", folder=str(folder), changes=_config_changes(axis, value)):
             pass
         with _start(axis, value, folder) as ours:
             (stage,) = ours.stages
@@ -93,30 +94,31 @@ def measure_axis(axis: str, values: Sequence[int], rounds: int, place: Path) -> 
 
 def _config_changes(axis: str, value: int) -> dict[str, Any]:
     if axis in ("files", "training"):
-        return SMALL
+        return SMALL_NETWORKS
     if axis == "votes":
         return {"patches.count": value}
-    return {"patches.count": FEW} | ({"image.size": value} if axis == "pixels" else {})
+    return {"patches.count": DEFAULT_VOTES} | ({"image.size": value} if axis == "pixels" else {})
 
 
 def _start(axis: str, value: int, folder: Path) -> Competitor:
     if axis == "files":
-        pictures = folder / "pictures"
-        _write_images(pictures, value)
-        return start_ours("predict", folder=str(folder), pictures=str(pictures), output=str(folder / "output"))
+        radiographs = folder / "radiographs"
+        _write_images(radiographs, value)
+        output = str(folder / "output")
+        return start_ours("predict command", folder=str(folder), radiographs=str(radiographs), output=output)
     if axis in ("training", "readers"):
-        count, side = (value, SMALL["image.size"]) if axis == "training" else (FEW_STORED, 1024)
-        stored = synthetic.write_data_set(folder / "data", count, side)
+        count, side = (value, SMALL_NETWORKS["image.size"]) if axis == "training" else (NUM_READ, 1024)
+        data = synthetic.write_data_set(folder / "data", count, side)
         changes = (
-            SMALL | {"data.cache_limit_mb": 0.0}
+            SMALL_NETWORKS | {"data.cache_limit_mb": 0.0}
             if axis == "training"
             else {"data.cache_limit_mb": 0.0 if value else 4000.0}
         )
         changes |= {"data.num_threads": max(1, value)} if axis == "readers" else {}
-        return start_ours("train stored", folder=str(folder), stored=str(stored), changes=changes)
+        return start_ours("train from disk", folder=str(folder), data=str(data), changes=changes)
     count = {"radiographs": value, "devices": 8}.get(axis, 1)
     environment = {"JAX_NUM_CPU_DEVICES": str(value)} if axis == "devices" else None
-    return start_ours("examine", environment, folder=str(folder), count=count)
+    return start_ours("predict radiographs", environment, folder=str(folder), count=count)
 
 
 def _write_images(folder: Path, count: int) -> None:
@@ -133,8 +135,13 @@ def _write_images(folder: Path, count: int) -> None:
 def main() -> None:
     more = {
         "axes": {"default": ",".join(AXES), "help": "axes to measure (default: %(default)s)"},
-        "files": {"type": int, "nargs": "+", "default": AXES["files"], "help": "values of the axis files"},
-        "stored": {"type": int, "nargs": "+", "default": AXES["training"], "help": "values of the axis training"},
+        "files": {"type": int, "nargs": "+", "default": AXES["files"], "help": "numbers of files on the axis files"},
+        "stored": {
+            "type": int,
+            "nargs": "+",
+            "default": AXES["training"],
+            "help": "numbers of radiographs on the axis training",
+        },
     }
     options = parse(__doc__, more)
     axes = QUICK if options.quick else AXES | {"files": options.files, "training": options.stored}
@@ -156,7 +163,7 @@ def main() -> None:
             ]
             for p in points
         ]
-        header = [axis, "s, median", f"relative to {start.value}", f"ms / {axis}", "preparation, s"]
+        header = [axis, "median, s", f"relative to {start.value}", f"ms / {axis}", "preparation, s"]
         header += ["first turn, s", "peak memory, MB"]
         header += ["difference"] if axis == "devices" else []
         print(f"\nScaling with {axis}\n\n" + write_table(header, rows), flush=True)

@@ -4,8 +4,8 @@
 
 One radiograph, 100 votes and a saliency map, networks and weights as in `inference.py`. cxrjax is the command
 `--mode=predict`, which also writes the row and the figure: without a compilation cache (`--compilation_cache_dir=`),
-with an empty cache, which it fills, and with a filled cache. The peers start, read the same weights, compute the label
-and the saliency map, and write nothing.
+with an empty cache, which it fills, and with a filled cache. PyTorch starts, reads the same weights, computes the label
+and the saliency map, and writes nothing.
 """
 
 import os
@@ -20,25 +20,25 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from benchmarks.competitors.worker import WHOLE
+from benchmarks.competitors.worker import PREDICT_FILE
 from benchmarks.results import describe_machine, save, write_table
-from benchmarks.runner import ROOT, Competitor, parse, peer_forms, start_ours
+from benchmarks.runner import ROOT, Competitor, parse, pytorch_variants, start_ours
 from cxrjax.runs import run_dir
 
 
 class Start(NamedTuple):
-    """Cost of one start."""
+    """Cost of one run from the start of a process."""
 
     seconds: float
     peak: float  # megabytes
-    cpu: float  # seconds of processor time, of all its processes
+    cpu: float  # CPU seconds of all its processes
 
 
 def run_command(command: Sequence[str], folder: Path = ROOT, status: int = 0) -> Start:
-    """Run a command in a folder.
+    """Run a command in a folder and return its cost.
 
     Raises:
-        ChildProcessError: it ended with another status.
+        ChildProcessError: the command ended with another exit status.
     """
     begin = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
@@ -62,7 +62,9 @@ def run_competitor(start: Callable[[], Competitor], stage: str, turns: int = 1) 
 
 def run_peer(python: str, settings: Mapping[str, Any]) -> Start:
     """Run PyTorch from its start to its first prediction."""
-    return run_competitor(partial(Competitor, "PyTorch", python, "pytorch", "first vote", settings), WHOLE)
+    return run_competitor(
+        partial(Competitor, "PyTorch", python, "pytorch", "predict first file", settings), PREDICT_FILE
+    )
 
 
 def _cpu_of_ended_children() -> float:
@@ -85,11 +87,12 @@ def median_start(starts: Sequence[Start]) -> Start:
 
 
 def write_runs(folder: str, votes: int) -> dict[str, Any]:
-    """Write the runs to a folder, and return what the peers need of their config."""
-    with start_ours("runs", folder=folder, changes={"patches.count": votes}):
+    """Write the runs to a folder, and return the settings with which PyTorch makes the same prediction."""
+    with start_ours("write runs", folder=folder, changes={"patches.count": votes}):
         config = run_dir.load_config(Path(folder) / "classifier")
-    sizes = {"size": config.image.size, "patch": config.patches.size, "narrow": config.segmenter.size}
-    return {"folder": folder, "votes": votes, "chunk": 20} | sizes
+    sizes = {"image_size": config.image.size, "patch_size": config.patches.size}
+    sizes |= {"segmenter_size": config.segmenter.size, "batch_size": 20}
+    return {"folder": folder, "votes": votes} | sizes
 
 
 def predict(folder: str, source: Path | str, cache: Path | str) -> list[str]:
@@ -99,7 +102,7 @@ def predict(folder: str, source: Path | str, cache: Path | str) -> list[str]:
 
 
 def main() -> None:
-    more = {"radiograph": {"required": True, "type": Path, "help": "a frontal chest radiograph, PNG or JPEG"}}
+    more = {"radiograph": {"required": True, "type": Path, "help": "frontal chest radiograph, PNG or JPEG"}}
     options = parse(__doc__, more)
     votes = 10 if options.quick else 100
     rounds = 1 if options.quick else options.rounds
@@ -114,17 +117,17 @@ def main() -> None:
             "cxrjax, no cache": partial(run_command, predict(place, radiograph, "")),
             "cxrjax, cache filled": partial(run_command, predict(place, radiograph, cache)),
         }
-        for name, compiled in peer_forms(options).items():
-            forms = {"picture": str(radiograph), "compiled": compiled}
-            starts[name] = partial(run_peer, options.torch_python, settings | forms)
+        for name, compiled in pytorch_variants(options).items():
+            variant = {"path": str(radiograph), "compiled": compiled}
+            starts[name] = partial(run_peer, options.torch_python, settings | variant)
         filling = [run_command(predict(place, radiograph, cache))]
         costs = {"cxrjax, empty cache": filling} | interleave_starts(starts, rounds)
         size = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
     medians = {name: median_start(runs) for name, runs in costs.items()}
     rows = [[name, f"{cost.seconds:.1f}", f"{cost.cpu:.1f}", f"{cost.peak:.0f}"] for name, cost in medians.items()]
     print(f"\nStart to first result, N = {votes}\n")
-    print(write_table(["", "s, median", "CPU s", "peak memory, MB"], rows))
-    print(f"\nThe filled cache holds {size / 1e6:.1f} MB.")
+    print(write_table(["program", "median, s", "CPU s", "peak memory, MB"], rows))
+    print(f"\nThe filled cache has {size / 1e6:.1f} MB.")
     records = {name: [start._asdict() for start in runs] for name, runs in costs.items()}
     save(options.json, "Start", {"machine": describe_machine(), "starts": records, "cache_bytes": size})
 

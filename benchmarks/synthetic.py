@@ -1,8 +1,9 @@
 """Untrained runs and synthetic data of the right architectures and sizes, for benchmarks of speed.
 
 All weights are random except two layers of the segmenter: its first feature is the gray level, and its last layer
-labels pixels darker than THRESHOLD as lung. So its mask is large, ragged and the same in every program that loads it.
-The weights are also stored with PyTorch's names, in `segmenter.safetensors` and `classifier.safetensors`.
+labels pixels darker than THRESHOLD as lung. Its mask is therefore large, has an irregular outline, and is the same in
+every program that loads it. The weights are also stored with PyTorch's names, in `segmenter.safetensors` and
+`classifier.safetensors`.
 """
 
 from collections.abc import Iterator
@@ -27,14 +28,19 @@ from data_prep.prepare import prepare
 from data_prep.record import Record
 from data_prep.source import Source
 
-CLASSES = ("normal", "bacterial", "tuberculosis", "viral")  # the original's four
+CLASSES = ("normal", "bacterial", "tuberculosis", "viral")  # those of the original
 # For gray levels in 0..1.
 THRESHOLD = 0.5
 STEEPNESS = 40.0
 
 
 def write_runs(folder: Path, **changes: Any) -> None:
-    """Write FOLDER/segmenter and FOLDER/classifier at the paper's sizes; `changes` by config key: "patches.count"."""
+    """Write the runs FOLDER/segmenter and FOLDER/classifier at the paper's sizes.
+
+    Args:
+        folder: folder of the runs.
+        changes: settings that differ from the defaults, by config key, such as "patches.count".
+    """
     segment, classify = default_config(), default_config()
     segment.task, classify.task = "segment", "classify"
     classify.segmenter.workdir = str(folder / "segmenter")
@@ -42,15 +48,16 @@ def write_runs(folder: Path, **changes: Any) -> None:
     for config in (segment, classify):
         config.update_from_flattened_dict(changes)
     for name, config in (("segmenter", segment), ("classifier", classify)):
-        see, find = (
-            (see_dark_as_lung, from_config.segmenter) if config is segment else (draw_weights, from_config.classifier)
-        )
-        state = state_dict.to_state_dict(config[name].architecture, see(find(config)))
+        if config is segment:
+            variables = make_threshold_weights(from_config.segmenter(config))
+        else:
+            variables = draw_weights(from_config.classifier(config))
+        state = state_dict.to_state_dict(config[name].architecture, variables)
         safetensors.numpy.save_file(state, folder / f"{name}.safetensors")
         weights.import_weights(freeze(config), str(folder / f"{name}.safetensors"), folder / name)
 
 
-def see_dark_as_lung(segmenter: spec.ModelSpec) -> dict[str, Any]:
+def make_threshold_weights(segmenter: spec.ModelSpec) -> dict[str, Any]:
     """Return weights of an FC-DenseNet that labels pixels darker than THRESHOLD left lung, and others background."""
     variables = draw_weights(segmenter)
     params = variables["params"]
@@ -69,7 +76,7 @@ def see_dark_as_lung(segmenter: spec.ModelSpec) -> dict[str, Any]:
 
 
 def draw_weights(network: spec.ModelSpec) -> dict[str, Any]:
-    """Draw random weights like those of `from_config.init`, on the host because compiling that takes minutes."""
+    """Draw random weights like those of `from_config.init`, on the host, because its compilation takes minutes."""
     rng = np.random.default_rng(0)
 
     def draw(path: tuple[Any, ...], leaf: np.ndarray) -> np.ndarray:
@@ -81,7 +88,7 @@ def draw_weights(network: spec.ModelSpec) -> dict[str, Any]:
 
 
 def draw_split(count: int, side: int) -> batch.RadiographBatch:
-    """Draw noise that is dark enough to be lung everywhere, with masks of the left half and the classes in turn."""
+    """Draw noise that is dark enough to be lung everywhere, with masks of the left half and cyclic classes."""
     rng = np.random.default_rng(0)
     unnamed = [""] * count
     masks = np.zeros((count, side, side), np.uint8)
@@ -112,11 +119,11 @@ def write_data_set(folder: Path, count: int, side: int, masked: bool = False) ->
 
 
 class Noise(Source[Options]):
-    """Radiographs with a dark ellipse, which the segmenter labels lung, on noise; the classes in turn."""
+    """Radiographs of noise with a dark ellipse, which the segmenter labels as lung, and cyclic classes."""
 
     name = "noise"
     description = "noise"
-    homepage = "drawn by the benchmark"
+    homepage = "none: drawn by the benchmark"
     license = "CC0-1.0"
     size = "nothing"
     coverage = "all"
@@ -127,9 +134,9 @@ class Noise(Source[Options]):
         """Set up a source without drawing.
 
         Args:
-            count: training radiographs.
-            side: in pixels.
-            masked: whether radiographs have the ellipses as masks.
+            count: number of training radiographs.
+            side: side of a radiograph, in pixels.
+            masked: whether the radiographs have the ellipses as lung masks.
         """
         self._count = count
         self._side = side

@@ -1,6 +1,6 @@
 """Measure correctness, speed compared with PyTorch, and training at the paper's sizes on a GPU or a TPU.
 
-    python -m benchmarks.accelerator [--minutes=9] [--out=DIR] [--parts=right,inference]
+    python -m benchmarks.accelerator [--minutes=9] [--out=DIR] [--parts=correctness,inference]
 
 Runs all of `parts.PARTS`, most important first; a part is skipped, with a row that says so, if too little time is left.
 Every row is printed immediately and written to DIR/accelerator.json; the table is written to DIR/accelerator.md. During
@@ -29,17 +29,25 @@ from benchmarks.accelerator.rows import Report, Row
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.runner import ROOT
 
-COMPILING = 60.0  # seconds to wait for PyTorch's compilation before it is measured
-LAST = 5.0  # seconds reserved for the table
+COMPILING = 60.0  # seconds to wait for PyTorch's compilation before measuring
+LAST = 5.0  # seconds reserved for writing the table
 COMPILED = Path(tempfile.gettempdir()) / "cxrjax_accelerator"  # compilation caches for the next command
-NEEDS_RUNS = ("right", "inference", "training", "disk")
+NEEDS_RUNS = ("correctness", "inference", "training", "disk")
 
 
 class Session:
-    """A run of the parts, with its folder, its time, and its background processes."""
+    """One run of the parts, with its folder, its time limit, and its background processes."""
 
     def __init__(self, folder: Path, sizes: Sizes, size: str, seconds: float, out: Path):
-        """Start the clock."""
+        """Start the session; its time limit begins.
+
+        Args:
+            folder: temporary folder of the runs and references.
+            sizes: sizes of all measurements.
+            size: name of the sizes, "full" or "tiny".
+            seconds: time limit.
+            out: folder of the results.
+        """
         self._folder = folder
         self._sizes = sizes
         self._size = size
@@ -55,8 +63,8 @@ class Session:
         }
 
     @property
-    def left(self) -> float:
-        """Return the seconds that are left."""
+    def seconds_left(self) -> float:
+        """Return the seconds until the time limit."""
         return self._end - time.monotonic()
 
     def begin(self, names: list[str]) -> None:
@@ -71,15 +79,19 @@ class Session:
     def rows(self, name: str) -> Iterator[Row]:
         """Run a part in its own process and yield its rows."""
         part = PARTS[name]
-        if self.left < part.least + LAST:
-            yield Row(name, "all", f"skipped: {self.left:.0f} s are left, and it takes {part.least:.0f}")
+        if self.seconds_left < part.min_seconds + LAST:
+            yield Row(
+                name, "all", f"skipped: {self.seconds_left:.0f} s are left, and it needs {part.min_seconds:.0f} s"
+            )
             return
         if name in NEEDS_RUNS and not self._wait_for_runs():
             yield Row(name, "all", "failed: the runs that it needs could not be written")
             return
         if name in ("inference", "training"):
             self._stop_background(COMPILING)
-        seconds = self.left - LAST if part.most is None else min(part.most, self.left - LAST)
+        seconds = (
+            self.seconds_left - LAST if part.max_seconds is None else min(part.max_seconds, self.seconds_left - LAST)
+        )
         command = [
             sys.executable,
             "-m",
@@ -110,16 +122,16 @@ class Session:
         return process
 
     def _compile_peers(self) -> None:
-        """Compile all PyTorch programs one after the other, into its compilation cache."""
-        for work in peers.WORKS if self._wait_for_runs() else ():
+        """Compile all PyTorch programs one after the other, so that they are in its compilation cache."""
+        for workload in peers.WORKLOADS if self._wait_for_runs() else ():
             if self._closed:
                 return
-            self._start(peers.command(work, self._sizes, self._folder, 1), {}, subprocess.DEVNULL).wait()
+            self._start(peers.command(workload, self._sizes, self._folder, 1), {}, subprocess.DEVNULL).wait()
 
     def _wait_for_runs(self) -> bool:
-        """Wait for the runs that parts need; return whether they are complete."""
+        """Wait until `prepare` has written the runs; return whether they are complete."""
         ready = self._folder / prepare.READY
-        while not ready.exists() and self.left > 0 and self._background[0].poll() is None:
+        while not ready.exists() and self.seconds_left > 0 and self._background[0].poll() is None:
             time.sleep(0.2)
         return ready.exists()
 
@@ -130,7 +142,7 @@ class Session:
 
     def _stop_background(self, seconds: float) -> None:
         """Wait at most `seconds` for the background work, and then stop it."""
-        until = time.monotonic() + min(seconds, max(0.0, self.left - LAST))
+        until = time.monotonic() + min(seconds, max(0.0, self.seconds_left - LAST))
         while time.monotonic() < until and self._is_background_active():
             time.sleep(0.2)
         self._closed = True

@@ -1,4 +1,4 @@
-"""Computations whose results must be equal on a CPU and on an accelerator.
+"""Computations whose results should be equal on a CPU and on an accelerator.
 
 NumPy draws all weights and images, so that both start from the same values.
 """
@@ -22,7 +22,7 @@ from cxrjax.ops import lung_masks
 from cxrjax.training import trainer
 
 Arrays = Mapping[str, np.ndarray]
-FINISHED = "finished"  # a file of the folder of references, written last, even after an error
+FINISHED = "finished"  # file in the folder of references, written last, also after an error
 RADIOGRAPHS = "radiographs.npz"  # images uint8 [n, S, S] to predict, in the folder of a session
 
 
@@ -39,12 +39,15 @@ def classifier_logits(sizes: Sizes, folder: Path, precision: str) -> Arrays:
 
 
 def predictions(sizes: Sizes, folder: Path, precision: str) -> Arrays:
-    """Return votes and lung masks of the radiographs by the synthetic run, whose precision is `auto`."""
+    """Return the votes and lung masks of the radiographs, predicted by the synthetic run, whose precision is `auto`."""
     with np.load(folder / RADIOGRAPHS) as arrays:
         images = arrays["images"]
     model = predictor.load_predictor(folder / "classifier", use_ood_detector=False)
-    found = list(model.predict(images, min(len(images), model.config.evaluation.batch_size)))
-    return {"votes": np.stack([one.votes for one in found]), "lungs": np.stack([one.lung_mask for one in found])}
+    predicted = list(model.predict(images, min(len(images), model.config.evaluation.batch_size)))
+    return {
+        "votes": np.stack([prediction.votes for prediction in predicted]),
+        "lungs": np.stack([prediction.lung_mask for prediction in predicted]),
+    }
 
 
 def segmenter_step(sizes: Sizes, folder: Path, precision: str) -> Arrays:
@@ -67,18 +70,18 @@ CASES: Mapping[str, Callable[[Sizes, Path, str], Arrays]] = {
 
 
 def segmenter_training(sizes: Sizes, precision: str, batch: int | None = None) -> trainer.Trainer:
-    """Set up a training of the segmenter on noise."""
+    """Return a trainer of the segmenter on noise; without `batch`, at the first batch size of `sizes`."""
     changes = {"segmenter.architecture": sizes.segmenter, "segmenter.size": sizes.segmenter_size}
     changes |= {"precision": precision, "training.batch_size": batch or sizes.segmenter_batches[0]}
-    training = ours.lay_out_segmenter(changes, sizes.segmenter_size)
+    training = ours.build_segmenter_trainer(changes, sizes.segmenter_size)
     return _use_numpy_weights(training, from_config.segmenter(training.config))
 
 
 def classifier_training(sizes: Sizes, precision: str, batch: int | None = None) -> trainer.Trainer:
-    """Set up a training of the classifier on noise."""
+    """Return a trainer of the classifier on noise; without `batch`, at the first batch size of `sizes`."""
     changes = {"classifier.architecture": sizes.classifier, "image.size": sizes.image, "patches.size": sizes.patch}
     changes |= {"precision": precision, "training.batch_size": batch or sizes.classifier_batches[0]}
-    training = ours.lay_out_classifier(changes, sizes.image)
+    training = ours.build_classifier_trainer(changes, sizes.image)
     return _use_numpy_weights(training, from_config.classifier(training.config))
 
 
@@ -90,7 +93,7 @@ def relative_error(result: np.ndarray, reference: np.ndarray) -> float:
 
 
 def _use_numpy_weights(training: trainer.Trainer, network: ModelSpec) -> trainer.Trainer:
-    """Make a training start from weights that NumPy draws."""
+    """Make a training start from weights that NumPy draws; return it."""
     training.task = training.task._replace(init=lambda key: synthetic.draw_weights(network))
     return training
 
@@ -103,7 +106,7 @@ def _apply(network: ModelSpec, count: int) -> np.ndarray:
 
 
 def _step(training: trainer.Trainer) -> Arrays:
-    """Return the state after one step; Adam's mean gradient is a tenth of the gradient."""
+    """Return the state after one step; the first moment of Adam is then a tenth of the gradient."""
     state = training.step(training.init_state(0), 0)
     parts = {"params": state.params, "statistics": state.batch_stats, "optimizer": state.opt_state}
     return {name: _flatten(part) for name, part in parts.items()} | {"loss": np.asarray(state.loss_sum)}

@@ -25,30 +25,35 @@ from cxrjax.runtime import compilation_cache
 from cxrjax.training import trainer
 
 PART = "disk"
-FEW = 64  # files that are also predicted alone, to measure the time of the start
-SMALL_HELD = 0.001  # megabytes, so that radiographs are read again each time
+NUM_FIRST = 64  # files that are also predicted alone, to measure the time of the start
+NO_CACHE = 0.001  # megabytes, so that radiographs are read in every epoch
 
 
 def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
     """Predict folders of real radiographs, then train from disk."""
     compilation_cache.enable_compilation_cache(os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(folder / "compiled"))
-    sources = write_files(folder, sizes)
-    yield Row(PART, "files", f"{sizes.files}, of {sources} radiographs")
+    num_sources = write_files(folder, sizes)
+    yield Row(PART, "files", f"{sizes.files}, copies of {num_sources} radiographs")
     workdir = folder / "classifier"
-    busy = _measure_device(workdir, sizes)
-    yield Row(PART, "device, radiographs at hand", busy, "radiographs/s")
-    for what, count, pictures, wanted in (
-        ("without pictures", sizes.files, False, 150),
-        ("with pictures", sizes.pictures, True, 60),
+    device_rate = _measure_device(workdir, sizes)
+    yield Row(PART, "device, radiographs in memory", device_rate, "radiographs/s")
+    for what, count, has_figures, target in (
+        ("without figures", sizes.files, False, 150),
+        ("with figures", sizes.pictures, True, 60),
     ):
-        few = 2 if sizes.tiny else FEW
-        start = _predict(workdir, folder, f"{what} {few}", few, pictures)
-        total = _predict(workdir, folder, f"{what} {count}", count, pictures)
+        num_first = 2 if sizes.tiny else NUM_FIRST
+        start = _predict(workdir, folder, f"{what} {num_first}", num_first, has_figures)
+        total = _predict(workdir, folder, f"{what} {count}", count, has_figures)
         seconds = max(total - start, 1e-9)  # for the additional files
-        rate = (count - few) / seconds
-        note = f"wanted: {wanted}; the start and the first {few} take {start:.1f} s"
+        rate = (count - num_first) / seconds
+        note = f"target: {target}; the start and the first {num_first} files take {start:.1f} s"
         yield Row(PART, f"predict, {what}", rate, "files/s", note=note)
-        yield Row(PART, f"predict, {what}: the device waits", max(0.0, 1 - rate / busy), note="wanted < 0.1")
+        yield Row(
+            PART,
+            f"predict, {what}: fraction of the time that the device waits",
+            max(0.0, 1 - rate / device_rate),
+            note="target: below 0.1",
+        )
     yield from _read_only(folder / "pictures", sizes)
     yield from _train(sizes, folder)
 
@@ -67,15 +72,15 @@ def write_files(folder: Path, sizes: Sizes) -> int:
     return len(stored)
 
 
-def _predict(workdir: Path, folder: Path, name: str, count: int, drawn: bool) -> float:
-    """Return the seconds from the start to the rows of `count` files in FOLDER/NAME, with or without figures."""
+def _predict(workdir: Path, folder: Path, name: str, count: int, has_figures: bool) -> float:
+    """Return the seconds of predicting `count` files into FOLDER/NAME, with or without figures."""
     source = folder / f"{name} of"
     output = folder / name
     source.mkdir()
     for file in sorted((folder / "pictures").iterdir())[:count]:
         os.link(file, source / file.name)
     with ExitStack() as stack:
-        if not drawn:
+        if not has_figures:
             stack.enter_context(patch.object(predict_files._FilePredictor, "_draw", lambda *_: {"figure": ""}))
         start = time.perf_counter()
         predict_files.predict(workdir, source, output)
@@ -95,7 +100,7 @@ def _measure_device(workdir: Path, sizes: Sizes) -> float:
 
 
 def _read_only(pictures: Path, sizes: Sizes) -> Iterator[Row]:
-    """Measure reading and standardizing with one thread."""
+    """Measure reading and standardizing in one thread."""
     files = sorted(pictures.iterdir())[: 4 if sizes.tiny else 100]
     start = time.perf_counter()
     for file in files:
@@ -104,11 +109,13 @@ def _read_only(pictures: Path, sizes: Sizes) -> Iterator[Row]:
 
 
 def _train(sizes: Sizes, folder: Path) -> Iterator[Row]:
-    """Measure training steps of the classifier with radiographs on the device, and with radiographs read from disk."""
+    """Measure training steps of the classifier with radiographs in the device's memory, and read from disk."""
     stored, classes = packed.locate_findings(folder, sizes)
-    for what, held in (("held on the device", 1e6), ("read past data.cache_limit_mb", SMALL_HELD)):
+    for what, cache_limit_mb in (("in the device's memory", 1e6), ("read from disk", NO_CACHE)):
         config = recipes.load("oh2020:classify")
-        config.update_from_flattened_dict(sizes.changes | {"data.dir": str(stored), "data.cache_limit_mb": held})
+        config.update_from_flattened_dict(
+            sizes.changes | {"data.dir": str(stored), "data.cache_limit_mb": cache_limit_mb}
+        )
         config.pretrained, config.classifier.classes = "", classes
         config.segmenter.workdir = str(folder / "segmenter")
         config.data.num_threads = max(2, min(12, (os.cpu_count() or 2) - 2))
@@ -127,4 +134,4 @@ def _train(sizes: Sizes, folder: Path) -> Iterator[Row]:
         seconds = (time.perf_counter() - start) / count
         if not np.isfinite(float(state.loss_sum)):
             yield Row(PART, f"training, {what}", "failed: the loss is not finite")
-        yield Row(PART, f"training, {what}", 1 / seconds, "steps/s", note=f"{config.data.num_threads} readers")
+        yield Row(PART, f"training, {what}", 1 / seconds, "steps/s", note=f"{config.data.num_threads} reader threads")

@@ -14,130 +14,143 @@ from benchmarks.accelerator import machine, peers
 from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.accelerator.timing import compile_all, measure, read_peak
+from benchmarks.competitors.worker import AGGREGATE, CLASSIFY, SEGMENT
 from cxrjax.inference import inputs, pipeline
 from cxrjax.models import from_config, registry
 from cxrjax.models.layers import xla
 from cxrjax.runs import run_dir
 
 PART = "inference"
-WANTED = "wanted: 1.3 times torch.compile"
+TARGET = "target: 1.3 times torch.compile"
 PEERS = 150.0  # seconds, limit for PyTorch
 
 
 def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
     """Measure PyTorch, then cxrjax: whole batches, stages, dense voting, and implementations of the stem."""
-    theirs, reason = peers.measure("inference", sizes, folder, PEERS)
+    peer_measurements, reason = peers.measure("inference", sizes, folder, PEERS)
     if reason:
         yield Row(PART, "PyTorch", reason)
     config = run_dir.load_config(folder / "classifier")
-    held = jax.device_put(run_dir.load_networks(folder / "classifier", config))
-    stages_of = peers.middle(sizes)
-    programs = {f"whole, batch of {n}": whole(config, held, n) for n in sizes.batches}
-    programs |= stages(config, held, stages_of)
+    variables = jax.device_put(run_dir.load_networks(folder / "classifier", config))
+    stage_batch = peers.stage_batch(sizes)
+    programs = {f"whole, batch of {n}": whole(config, variables, n) for n in sizes.batches}
+    programs |= stages(config, variables, stage_batch)
     dense = run_dir.load_config(folder / "classifier")
     dense.patches.mode, dense.patches.context_pixels = "dense", 0
-    programs[f"whole, dense, batch of {stages_of}"] = whole(dense, held, stages_of)
-    programs |= stems(sizes, stages_of)
+    programs[f"whole, dense, batch of {stage_batch}"] = whole(dense, variables, stage_batch)
+    programs |= stems(sizes, stage_batch)
     compiled = compile_all(programs)
     ceiling = machine.read_ceilings(folder).get("operations")
-    operations = count_operations(config, held, {name: len(programs[name][1][1]) for name in programs})
+    operations = count_operations(config, variables, {name: len(programs[name][1][1]) for name in programs})
     for name, program in compiled.items():
-        least = operations[name] / ceiling if ceiling and name in operations else None
-        yield from _time(name, program, programs[name][1], sizes, theirs.get(name), least)
+        min_seconds = operations[name] / ceiling if ceiling and name in operations else None
+        yield from _time(name, program, programs[name][1], sizes, peer_measurements.get(name), min_seconds)
 
 
-def whole(config: Any, held: Any, count: int) -> tuple[Any, tuple[Any, ...]]:
-    """`pipeline.diagnose` of so many radiographs, and what it is called with."""
+def whole(config: Any, variables: Any, count: int) -> tuple[Any, tuple[Any, ...]]:
+    """Return the jitted prediction of `count` radiographs, and its arguments."""
     segmenter, classifier, settings = _networks(config)
     images, keys = _draw(config, count)
 
-    def diagnose(held: Any, images: Any, keys: Any) -> pipeline.Prediction:
-        return pipeline.predict(segmenter, classifier, held, images, keys, settings)
+    def predict(variables: Any, images: Any, keys: Any) -> pipeline.Prediction:
+        return pipeline.predict(segmenter, classifier, variables, images, keys, settings)
 
-    return jax.jit(diagnose), (held, images, keys)
+    return jax.jit(predict), (variables, images, keys)
 
 
-def stages(config: Any, held: Any, count: int) -> dict[str, tuple[Any, tuple[Any, ...]]]:
-    """Return each stage alone, with its arguments ready."""
+def stages(config: Any, variables: Any, count: int) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """Return the jitted function of each stage and its arguments, for `count` radiographs."""
     segmenter, classifier, settings = _networks(config)
     images, keys = _draw(config, count)
     lungs = jnp.ones(images.shape, bool)
-    sure = jnp.ones(count)
+    confidence = jnp.ones(count)
     cells = registry.feature_map_size(classifier.module, classifier.patch_size, classifier.in_channels)
-    width = held["classifier"]["params"]["head"]["linear_0"]["kernel"].shape[0]
+    width = variables["classifier"]["params"]["head"]["linear_0"]["kernel"].shape[0]
     features = jax.random.uniform(jax.random.key(1), (count, settings.num_patches, cells, cells, width))
     logits = jax.random.normal(jax.random.key(2), (count, settings.num_patches, len(synthetic.CLASSES)))
     centers = jax.random.randint(jax.random.key(3), (*logits.shape[:2], 2), 0, config.image.size)
 
-    def classify(variables: Any, *radiographs: Any) -> Any:
-        prepared = registry.precompute_kernels(variables)
+    def classify(classifier_variables: Any, *radiographs: Any) -> Any:
+        precomputed = registry.precompute_kernels(classifier_variables)
         segmented = inputs.SegmentedRadiograph(*radiographs)
-        return pipeline.predict_each(classifier, prepared, segmented, settings, lambda image, looks: looks[1:3])
+        return pipeline.predict_each(
+            classifier, precomputed, segmented, settings, lambda image, predictions: predictions[1:3]
+        )
 
-    def conclude(variables: Any, images: Any, *looks: Any) -> Any:
-        def one(image: Any, *seen: Any) -> Any:
-            predictions = inputs.PatchPredictions(*seen, jnp.ones(settings.num_patches, bool))
-            return pipeline.aggregate(classifier, variables, image, predictions, settings)[:2]
+    def aggregate(classifier_variables: Any, images: Any, *outputs: Any) -> Any:
+        def aggregate_one(image: Any, *patch_outputs: Any) -> Any:
+            predictions = inputs.PatchPredictions(*patch_outputs, jnp.ones(settings.num_patches, bool))
+            return pipeline.aggregate(classifier, classifier_variables, image, predictions, settings)[:2]
 
-        return jax.vmap(one)(images, *looks)
+        return jax.vmap(aggregate_one)(images, *outputs)
 
-    find = partial(pipeline.segment, segmenter, settings=settings)
+    segment = partial(pipeline.segment, segmenter, settings=settings)
     return {
-        "segment": (jax.jit(lambda variables, images: find(variables, images)), (held["segmenter"], images)),
-        "draw, crop, classify": (jax.jit(classify), (held["classifier"], images, lungs, sure, keys)),
-        "vote and map": (jax.jit(conclude), (held["classifier"], images, centers, logits, features)),
+        SEGMENT: (
+            jax.jit(lambda segmenter_variables, images: segment(segmenter_variables, images)),
+            (variables["segmenter"], images),
+        ),
+        CLASSIFY: (jax.jit(classify), (variables["classifier"], images, lungs, confidence, keys)),
+        AGGREGATE: (jax.jit(aggregate), (variables["classifier"], images, centers, logits, features)),
     }
 
 
 def stems(sizes: Sizes, count: int) -> dict[str, tuple[Any, tuple[Any, ...]]]:
-    """The classifier's first convolution of gray patches, by blocks of pixels and by XLA's own."""
+    """Return two implementations of the classifier's first convolution of gray patches, and their arguments."""
     x = jax.random.uniform(jax.random.key(0), (count * sizes.chunk, sizes.patch, sizes.patch, 1), jnp.bfloat16)
     kernel = jax.random.normal(jax.random.key(1), (7, 7, 1, 64), jnp.bfloat16)
-    forms = {"by blocks": xla.conv_blocks, "by XLA's own": xla.conv_xla}
+    implementations = {"in blocks of pixels": xla.conv_blocks, "XLA's own": xla.conv_xla}
     return {
         f"first convolution of {len(x)} patches, {name}": (
-            jax.jit(partial(form, stride=2, padding=3)),
+            jax.jit(partial(implementation, stride=2, padding=3)),
             (x, kernel),
         )
-        for name, form in forms.items()
+        for name, implementation in implementations.items()
     }
 
 
-def count_operations(config: Any, held: Any, counts: dict[str, int]) -> dict[str, float]:
-    """Return the operations of both networks in each program that runs them, by name, for `counts` radiographs."""
+def count_operations(config: Any, variables: Any, counts: dict[str, int]) -> dict[str, float]:
+    """Return the number of operations of the networks in each program that runs them, by name.
+
+    Args:
+        config: config of the classifier's run.
+        variables: weights of both networks.
+        counts: number of radiographs of each program, by name.
+    """
     segmenter, classifier, settings = _networks(config)
-    one = {}
+    operations = {}  # for one input
     for name, network in (("segmenter", segmenter), ("classifier", classifier)):
         x = jnp.zeros((1, network.input_size, network.input_size, network.in_channels))
-        known = jax.jit(partial(network.module.apply, train=False)).lower(held[name], x).cost_analysis()
-        one[name] = (known or {}).get("flops", 0.0)
-    lungs, patches = one["segmenter"], one["classifier"] * settings.num_patches
-    by_stage = {"segment": lungs, "draw, crop, classify": patches}
+        analysis = jax.jit(partial(network.module.apply, train=False)).lower(variables[name], x).cost_analysis()
+        operations[name] = (analysis or {}).get("flops", 0.0)
+    lungs = operations["segmenter"]
+    patches = operations["classifier"] * settings.num_patches
+    by_stage = {SEGMENT: lungs, CLASSIFY: patches}
     by_stage |= {name: lungs + patches for name in counts if name.startswith("whole, batch")}
-    return {name: counts[name] * each for name, each in by_stage.items() if each}
+    return {name: counts[name] * per_radiograph for name, per_radiograph in by_stage.items() if per_radiograph}
 
 
 def _time(
-    name: str, program: Any, arguments: tuple[Any, ...], sizes: Sizes, theirs: Any, least: float | None
+    name: str, program: Any, arguments: tuple[Any, ...], sizes: Sizes, peer_measurement: Any, min_seconds: float | None
 ) -> Iterator[Row]:
-    """Measure a program; `least` are the seconds that its operations would take at the peak rate."""
+    """Measure a program; `min_seconds` is the time that its operations would take at the peak rate."""
     if isinstance(program, Exception):
         yield Row(PART, name, f"failed: {program}"[:300])
         return
     seconds = measure(lambda: program(*arguments), sizes.turns)
-    peer = theirs["seconds"] if theirs else None
-    share = f"{least / seconds:.0%} of the ceiling" if least else ""
+    peer = peer_measurement["seconds"] if peer_measurement else None
+    fraction = f"{min_seconds / seconds:.0%} of the ceiling" if min_seconds else ""
     if name.startswith("whole"):
         count = len(arguments[1])
-        note = "; ".join(filter(None, [share, WANTED]))
+        note = "; ".join(filter(None, [fraction, TARGET]))
         yield Row(PART, name, count / seconds, "radiographs/s", peer and count / peer, note=note)
         peak = read_peak()
         if peak is not None:
-            known = theirs["megabytes"] if theirs else None
-            yield Row(PART, f"{name}: peak memory so far", peak, "MB", known, higher_is_better=False)
+            peer_peak = peer_measurement["megabytes"] if peer_measurement else None
+            yield Row(PART, f"{name}: peak memory so far", peak, "MB", peer_peak, higher_is_better=False)
         return
-    wanted = "wanted: 40% of the ceiling" if name.endswith("classify") else ""
-    note = "; ".join(filter(None, [share, wanted]))
+    target = "target: 40% of the ceiling" if name == CLASSIFY else ""
+    note = "; ".join(filter(None, [fraction, target]))
     yield Row(PART, name, 1e3 * seconds, "ms", peer and 1e3 * peer, higher_is_better=False, note=note)
 
 
@@ -147,7 +160,7 @@ def _networks(config: Any) -> tuple[Any, Any, Any]:
 
 
 def _draw(config: Any, count: int) -> tuple[Any, Any]:
-    """Draw radiographs of noise that is dark enough to be lung, and their keys."""
+    """Draw `count` radiographs of noise that is dark enough to be lung, and their random keys."""
     rng = np.random.default_rng(count)
     images = rng.integers(0, 128, (count, config.image.size, config.image.size), np.uint8)
     return jnp.asarray(images), pipeline.image_keys(0, jnp.arange(count, dtype=jnp.uint32))

@@ -25,9 +25,9 @@ def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
     for what, text in describe().items():
         yield Row("machine", what, text)
     side = sizes.matrix
-    left = jax.random.normal(jax.random.key(0), (side, side), jnp.bfloat16)
-    right = jax.random.normal(jax.random.key(1), (side, side), jnp.bfloat16)
-    seconds = measure(partial(jax.jit(jnp.matmul), left, right), sizes.turns)
+    a = jax.random.normal(jax.random.key(0), (side, side), jnp.bfloat16)
+    b = jax.random.normal(jax.random.key(1), (side, side), jnp.bfloat16)
+    seconds = measure(partial(jax.jit(jnp.matmul), a, b), sizes.turns)
     operations = 2 * side**3 / seconds
     yield Row("machine", f"product of {side} x {side}, bfloat16", operations / 1e12, "Tflop/s")
     array = jax.random.bits(jax.random.key(2), (sizes.copied // 4,), jnp.uint32)

@@ -2,9 +2,9 @@
 
     python -m benchmarks.accelerator.pack --csv=BENCHMARK.csv
 
-fills the folder .pack, which git ignores, measures it, and prints the command to run on that machine. The wheels are
-those of constraints.txt for Python 3.12 on x86-64 Linux, without those that the machine has: JAX with CUDA, flax,
-optax, orbax, PyTorch, OpenCV and their dependencies. BENCHMARK.csv is a table for `data_prep table`.
+fills the folder .pack, which git ignores, checks its size, and prints the commands to run on that machine. The wheels
+are those of constraints.txt for Python 3.12 on x86-64 Linux, except for packages that the machine has: JAX with CUDA,
+flax, optax, orbax, PyTorch, OpenCV and their dependencies. BENCHMARK.csv is a table for `data_prep table`.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.accelerator.packed import PACK
 from benchmarks.runner import ROOT
 
-# Packages and dependencies that the machine does not have.
+# Packages that the machine does not have, with their dependencies.
 MISSING = (
     "array_record",
     "dm-tree",
@@ -35,7 +35,7 @@ MISSING = (
     "toml",
 )
 GLIBC = (5, 12, 17, 24, 26, 27, 28, 31, 34, 35)  # minor versions in the names of wheels, which pip matches exactly
-MAX_BYTES = 64 * 2**20  # that may be copied, including the code
+MAX_BYTES = 64 * 2**20  # maximum size of the copy, including the code
 DATA = {
     "lungs": "dataset=openist,jsrt",
     "findings": "dataset=chest_xray,tuberculosis,covid-chestxray-dataset",
@@ -45,12 +45,13 @@ SETUP = (
     " .pack/wheels/*.whl && export PYTHONPATH=/tmp/site PYTHONUNBUFFERED=1 || exit; "
 )
 COMMANDS = {
-    "first, all parts except learned": (
-        "python3 -m benchmarks.accelerator --parts=machine,right,inference,training,disk,flag --minutes=8 --out=$OUT",
+    "first, all parts except full_training": (
+        "python3 -m benchmarks.accelerator --parts=machine,correctness,inference,training,disk,determinism"
+        " --minutes=8 --out=$OUT",
         520,
     ),
-    "then, while the machine is still running, learned": (
-        "python3 -m benchmarks.accelerator --parts=learned --minutes=4 --out=$OUT",
+    "then, while the machine is still running, full_training": (
+        "python3 -m benchmarks.accelerator --parts=full_training --minutes=4 --out=$OUT",
         270,
     ),
     "or all parts together": ("python3 -m benchmarks.accelerator --minutes=9.5 --out=$OUT", 600),
@@ -59,8 +60,8 @@ COMMANDS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--csv", help="table of radiographs; without it, the packed radiographs are kept")
-    parser.add_argument("--no-wheels", action="store_true", help="keep the packed wheels")
+    parser.add_argument("--csv", help="table of radiographs to pack; without it, the packed radiographs are kept")
+    parser.add_argument("--no-wheels", action="store_true", help="keep the packed wheels instead of downloading them")
     options = parser.parse_args()
     if not options.no_wheels:
         fetch_wheels(PACK / "wheels")
@@ -71,12 +72,12 @@ def main() -> int:
         print(f"{what}: {size / 2**20:.1f} MiB")
     if sum(sizes.values()) > MAX_BYTES:
         print(
-            f"pack: {sum(sizes.values()) / 2**20:.1f} MiB are more than the limit of {MAX_BYTES // 2**20} MiB",
+            f"pack: {sum(sizes.values()) / 2**20:.1f} MiB exceed the limit of {MAX_BYTES // 2**20} MiB",
             file=sys.stderr,
         )
         return 1
     for when, (command, limit) in COMMANDS.items():
-        print(f"\n{when} (carry: [{PACK.name!r}], timeout_s: {limit}):\n{SETUP}{command}")
+        print(f"\n{when}, within {limit} s, in a copy of the code and {PACK.name}:\n{SETUP}{command}")
     return 0
 
 

@@ -14,11 +14,11 @@ from cxrjax.data import dataset, tfds_store
 from data_prep.options import Options
 
 PACK = ROOT / ".pack"  # ignored by git, and carried to the machine
-FEW = 4  # radiographs of noise, at tiny sizes
+NUM_NOISE = 4  # radiographs of noise, at tiny sizes
 
 
 def is_packed(sizes: Sizes) -> bool:
-    """Return whether real radiographs are used."""
+    """Return whether real radiographs are used instead of noise."""
     return not sizes.tiny and (PACK / "data" / "findings").is_dir()
 
 
@@ -28,14 +28,14 @@ def locate_findings(folder: Path, sizes: Sizes) -> tuple[Path, tuple[str, ...]]:
         return PACK / "data" / "findings", LABELS
     stored = folder / "data" / "noise"
     if not stored.is_dir():
-        synthetic.write_data_set(folder / "data", FEW if sizes.tiny else 64, sizes.image)
+        synthetic.write_data_set(folder / "data", NUM_NOISE if sizes.tiny else 64, sizes.image)
     return stored, synthetic.CLASSES
 
 
 def read_files(sizes: Sizes) -> Iterator[tuple[str, bytes]]:
     """Yield the path and the content of each file of the data set with findings."""
     if not is_packed(sizes):
-        source = synthetic.Noise(FEW, sizes.image)
+        source = synthetic.Noise(NUM_NOISE, sizes.image)
         for record in source.records(Path(), Options()):
             yield f"{record.id}.png", source.read(record, Options()).image
         return
@@ -48,7 +48,7 @@ def read_files(sizes: Sizes) -> Iterator[tuple[str, bytes]]:
 def load_images(count: int, sizes: Sizes) -> np.ndarray:
     """Load `count` evenly spaced standardized radiographs of the test split, uint8 [n, S, S]; or draw noise."""
     if not is_packed(sizes):
-        return synthetic.draw_split(FEW, sizes.image).images
+        return synthetic.draw_split(NUM_NOISE, sizes.image).images
     config: ConfigDict = default_config()
     config.data.dir = str(PACK / "data" / "findings")
     config.image.size = sizes.image

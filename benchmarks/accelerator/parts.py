@@ -2,8 +2,8 @@
 
     python -m benchmarks.accelerator.parts NAME SIZES FOLDER SECONDS OUT
 
-prints a line `ROW {…}` for each row. Every part has its own process, so that a crash does not stop the others, and the
-memory of the device is free.
+prints a line `ROW {…}` for each row. Every part has its own process, so that a crash does not stop the other parts,
+and each part starts with free device memory.
 """
 
 import json
@@ -23,32 +23,33 @@ PREFIX = "ROW "
 
 @dataclass(frozen=True)
 class Part:
-    """One part.
+    """One part of the benchmark.
 
     Attributes:
-        module: of this package.
-        function: function (sizes, folder) -> rows of the module; that of `learned` also takes its seconds and OUT.
-        least: seconds that must be left to start it.
-        most: seconds after which it is stopped; None for all the time that is left.
-        environment: further variables of its process.
+        module: name of a module of this package.
+        function: name of a function of the module, (sizes, folder) -> rows; that of `full_training` also takes the
+            seconds that it may use, and OUT.
+        min_seconds: seconds that must be left to start it.
+        max_seconds: seconds after which it is stopped; None for all the time that is left.
+        environment: additional environment variables of its process.
     """
 
     module: str
     function: str
-    least: float
-    most: float | None
+    min_seconds: float
+    max_seconds: float | None
     environment: Mapping[str, str] | None = None
 
 
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 PARTS = {
     "machine": Part("machine", "run", 10, 60),
-    "right": Part("right", "run", 60, 250),
+    "correctness": Part("correctness", "run", 60, 250),
     "inference": Part("inference", "run", 60, 260),
     "training": Part("training", "run", 60, 240),
     "disk": Part("disk", "run", 40, 150),
-    "learned": Part("learned", "run", 90, None),
-    "flag": Part("right", "repeat_by_flag", 40, 100, {"XLA_FLAGS": DETERMINISTIC}),
+    "full_training": Part("full_training", "run", 90, None),
+    "determinism": Part("correctness", "repeat_with_flag", 40, 100, {"XLA_FLAGS": DETERMINISTIC}),
 }
 
 
@@ -58,7 +59,7 @@ def run(name: str, sizes: Sizes, folder: Path, seconds: float, out: Path) -> Ite
     module = import_module(f"benchmarks.accelerator.{part.module}")
     function: Callable[..., Iterator[Row]] = getattr(module, part.function)
     try:
-        yield from function(sizes, folder, seconds, out) if name == "learned" else function(sizes, folder)
+        yield from function(sizes, folder, seconds, out) if name == "full_training" else function(sizes, folder)
     except Exception as error:  # the other parts still run
         traceback.print_exc()
         yield Row(name, "the rest of this part", f"failed: {type(error).__name__}: {error}"[:300])

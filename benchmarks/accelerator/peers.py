@@ -1,4 +1,4 @@
-"""PyTorch on the same device: runs `benchmarks/competitors/pytorch_card.py` in its own process."""
+"""PyTorch on the same device: runs `benchmarks/competitors/pytorch_gpu.py` in its own process."""
 
 import json
 import subprocess
@@ -15,65 +15,69 @@ from benchmarks.runner import ROOT
 SEGMENTER = "reduce-overhead"
 CLASSIFIER = "max-autotune"
 TRAINING = "reduce-overhead"
-MODULE = "benchmarks.competitors.pytorch_card"
+MODULE = "benchmarks.competitors.pytorch_gpu"
 
-Measurements = dict[str, dict[str, Any]]  # by name "seconds" and "megabytes"
+Measurements = dict[str, dict[str, Any]]  # name -> "seconds" and "megabytes"
 
 
-def settings(work: str, sizes: Sizes, folder: Path, turns: int) -> dict[str, Any]:
-    """Return the settings of a work."""
-    if work == "inference":
+def settings(workload: str, sizes: Sizes, folder: Path, turns: int) -> dict[str, Any]:
+    """Return the settings of a workload."""
+    if workload == "inference":
         return {
             "folder": str(folder),
             "batches": list(sizes.batches),
-            "stages": middle(sizes),
+            "stage_batch": stage_batch(sizes),
             "turns": turns,
             "votes": sizes.votes,
-            "chunk": sizes.chunk,
-            "size": sizes.image,
-            "patch": sizes.patch,
-            "narrow": sizes.segmenter_size,
+            "patches_per_radiograph": sizes.chunk,
+            "image_size": sizes.image,
+            "patch_size": sizes.patch,
+            "segmenter_size": sizes.segmenter_size,
             "modes": [SEGMENTER, CLASSIFIER],
         }
-    if work == "train segmenter":
+    if workload == "train segmenter":
         return {
             "batches": list(sizes.segmenter_batches),
             "mode": TRAINING,
             "turns": turns,
-            "size": sizes.segmenter_size,
+            "image_size": sizes.segmenter_size,
         }
     return {
         "batches": list(sizes.classifier_batches),
         "mode": TRAINING,
         "turns": turns,
-        "size": sizes.image,
-        "patch": sizes.patch,
+        "image_size": sizes.image,
+        "patch_size": sizes.patch,
     }
 
 
-WORKS = ("inference", "train segmenter", "train classifier")
+WORKLOADS = ("inference", "train segmenter", "train classifier")
 
 
-def middle(sizes: Sizes) -> int:
+def stage_batch(sizes: Sizes) -> int:
     """Return the batch size at which the stages are timed."""
     return sizes.batches[len(sizes.batches) // 2]
 
 
-def command(work: str, sizes: Sizes, folder: Path, turns: int) -> list[str]:
-    """Return the command of a work."""
-    return [sys.executable, "-m", MODULE, work, json.dumps(settings(work, sizes, folder, turns))]
+def command(workload: str, sizes: Sizes, folder: Path, turns: int) -> list[str]:
+    """Return the command that runs a workload."""
+    return [sys.executable, "-m", MODULE, workload, json.dumps(settings(workload, sizes, folder, turns))]
 
 
-def measure(work: str, sizes: Sizes, folder: Path, limit: float) -> tuple[Measurements, str]:
-    """Run a work for at most `limit` seconds.
+def measure(workload: str, sizes: Sizes, folder: Path, limit: float) -> tuple[Measurements, str]:
+    """Run a workload for at most `limit` seconds.
 
     Returns:
-        Its measurements, and the reason if they are incomplete, otherwise "".
+        Its measurements, and the reason why they are incomplete, "" if they are complete.
     """
     if sizes.tiny:
         return {}, "skipped at tiny sizes"
     process = subprocess.Popen(
-        command(work, sizes, folder, sizes.turns), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(workload, sizes, folder, sizes.turns),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         output, errors = process.communicate(timeout=limit)

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.accelerator import cases, packed
 from benchmarks.accelerator import sizes as all_sizes
 
-READY = "ready"  # a file of the folder, written when the runs and the radiographs are complete
+READY = "ready"  # file in FOLDER, written when the runs and the radiographs are complete
 RADIOGRAPHS = 32  # number of radiographs that CPU and accelerator predict
 
 

@@ -12,13 +12,13 @@ from cxrjax.runtime import atomic_files
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table.
+    """One row of the table.
 
     Attributes:
         part: name of the part that measured it.
         what: name of the measurement.
         value: a number or a text.
-        unit: of the number.
+        unit: unit of the number.
         peer: the value of PyTorch; None if it was not measured.
         higher_is_better: whether higher values are better.
         note: a target, settings, or an error.
@@ -52,7 +52,7 @@ class Row:
         ]
 
 
-HEAD = ["part", "measured", "cxrjax", "PyTorch", "times better", "unit", "note"]
+HEADER = ["part", "measurement", "cxrjax", "PyTorch", "ratio (above 1: cxrjax is better)", "unit", "note"]
 
 
 class Report:
@@ -77,7 +77,7 @@ class Report:
 
     def table(self) -> str:
         """Return all rows as a Markdown table."""
-        return write_table(HEAD, [row.cells() for row in self.rows])
+        return write_table(HEADER, [row.cells() for row in self.rows])
 
 
 def format_number(value: float | str) -> str:

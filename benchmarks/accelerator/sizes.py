@@ -14,17 +14,17 @@ class Sizes:
         classifier: architecture of the classifier.
         patch: side of a patch, pixels.
         votes: patches per radiograph.
-        chunk: patches of each radiograph that are classified at once.
+        chunk: patches per radiograph that are classified at once.
         batches: batch sizes of inference; the stages are timed at the middle one.
         segmenter_batches: batch sizes of the segmenter's training; the first is the paper's.
         classifier_batches: batch sizes of the classifier's training; the first is the paper's.
         files: number of files to predict.
         pictures: number of files to predict with figures.
-        steps: number of steps of two equal runs.
-        turns: number of measurements, of which the median counts.
+        steps: number of steps of each of two equal trainings.
+        turns: number of measurements, of which the median is reported.
         matrix: side of the matrices that measure the rate of operations.
-        copied: bytes of the copy that measures the bandwidth.
-        tiny: whether peers and parts that take minutes are skipped.
+        copied: bytes copied to measure the bandwidth.
+        tiny: whether PyTorch and parts that take minutes are skipped.
     """
 
     image: int = 1024

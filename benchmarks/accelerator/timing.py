@@ -9,15 +9,15 @@ from typing import Any
 import jax
 
 
-def measure(run: Callable[[], Any], turns: int, least: float = 0.2) -> float:
-    """Return the median seconds of a call including its results, over turns of at least `least` seconds each.
+def measure(run: Callable[[], Any], turns: int, min_turn_seconds: float = 0.2) -> float:
+    """Return the median seconds of a call including its results, over turns of at least `min_turn_seconds` each.
 
     The first call, which includes compilation, does not count.
     """
     jax.block_until_ready(run())
     start = time.perf_counter()
     jax.block_until_ready(run())
-    repeats = max(1, min(100, round(least / max(time.perf_counter() - start, 1e-6))))
+    repeats = max(1, min(100, round(min_turn_seconds / max(time.perf_counter() - start, 1e-6))))
     seconds = []
     for _ in range(turns):
         start = time.perf_counter()
@@ -47,6 +47,6 @@ def compile_all(programs: Mapping[str, tuple[Any, tuple[Any, ...]]]) -> dict[str
 
 
 def read_peak() -> float | None:
-    """Return the peak memory of the first device in megabytes; None if it does not report it."""
+    """Return the peak memory of the first device in megabytes; None if the device does not report it."""
     statistics = jax.devices()[0].memory_stats() or {}
     return statistics["peak_bytes_in_use"] / 2**20 if "peak_bytes_in_use" in statistics else None

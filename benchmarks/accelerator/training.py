@@ -17,13 +17,13 @@ from benchmarks.runner import ROOT
 
 PART = "training"
 PEERS = 90.0  # seconds, limit for PyTorch per task
-WANTED = {"segmenter": "wanted: half of the memory of torch.compile", "classifier": ""}
+TARGETS = {"segmenter": "target: half of the memory of torch.compile", "classifier": ""}
 
 
 def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
     """Measure each task at each batch size in its own process, so that peak memory is independent."""
     for task, batches in (("segmenter", sizes.segmenter_batches), ("classifier", sizes.classifier_batches)):
-        theirs, reason = peers.measure(f"train {task}", sizes, folder, PEERS)
+        peer_measurements, reason = peers.measure(f"train {task}", sizes, folder, PEERS)
         if reason:
             yield Row(PART, f"{task}, PyTorch", reason)
         for batch in batches:
@@ -34,19 +34,19 @@ def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
                 yield Row(PART, name, f"failed: {process.stderr.strip()[-300:]}")
                 continue
             ours = json.loads(process.stdout.splitlines()[-1])
-            peer = theirs.get(name, {})
+            peer = peer_measurements.get(name, {})
             seconds = peer.get("seconds")
             yield Row(PART, name, 1 / ours["seconds"], "steps/s", seconds and 1 / seconds)
             if ours["megabytes"] is not None:
                 peak = f"{name}: memory of a step"
-                yield Row(PART, peak, ours["megabytes"], "MB", peer.get("megabytes"), False, WANTED[task])
+                yield Row(PART, peak, ours["megabytes"], "MB", peer.get("megabytes"), False, TARGETS[task])
 
 
 def time_steps(sizes: Sizes, task: str, batch: int) -> dict[str, float | None]:
     """Return the seconds of a step and its memory in megabytes."""
-    lay_out = cases.segmenter_training if task == "segmenter" else cases.classifier_training
+    build_trainer = cases.segmenter_training if task == "segmenter" else cases.classifier_training
     precision = "float32" if jax.default_backend() == "cpu" else "bfloat16"
-    training = lay_out(sizes, precision, batch)
+    training = build_trainer(sizes, precision, batch)
     state = training.init_state(0)
     number = 0
 

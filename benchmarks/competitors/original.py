@@ -1,9 +1,9 @@
-"""The programs of the original, run from a checkout of the user's with a few fixes.
+"""The authors' original programs, run from a copy of a checkout with a few fixes.
 
 Runs the three programs of the authors' Deep-Learning-COVID-19-on-CXR-using-Limited-Training-Data-Sets on one
-radiograph: `segmentation/inference.py`, which writes the mask; `classification/inference.py`, which draws and
-classifies N crops, one at a time; `classification/visualize_cnn.py`, which draws N more, classifies each and
-differentiates it for its Grad-CAM. FIXES lists the edits, applied to a copy, without which they do not run.
+radiograph: `segmentation/inference.py`, which writes the mask; `classification/inference.py`, which samples and
+classifies N patches, one at a time; `classification/visualize_cnn.py`, which samples N more, classifies each and
+computes its Grad-CAM from gradients. FIXES lists the edits, applied to a copy, without which they do not run.
 
 Needs torch, torchvision, matplotlib, scikit-learn, Pillow, OpenCV and pytorch-gradcam 0.2.1.
 """
@@ -21,9 +21,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.competitors.worker import WHOLE, Work, cores, serve
+from benchmarks.competitors.worker import PREDICT_FILE, Workload, count_cores, serve
 
-FOLDERS = ("Normal", "COVID-19", "Virus", "bacteria", "TB")  # that it looks through
+FOLDERS = ("Normal", "COVID-19", "Virus", "bacteria", "TB")  # folders that the programs search
 SEGMENTER = "checkpoint/model_v1.1.pth"
 CLASSIFIER = "checkpoint/name_newset/100.pth"
 
@@ -31,35 +31,35 @@ CLASSIFIER = "checkpoint/name_newset/100.pth"
 FIXES = (
     # NumPy 2 no longer widens uint8(255) + 1.
     ("segmentation/mydataset.py", "num_bin = images.max()+1", "num_bin = int(images.max())+1"),
-    # One program does not read from the folder that the previous one writes to.
+    # The programs do not read from the folder that the previous program writes to.
     ("segmentation/header.py", '"../output/"', '"../output/test/"'),
     ("classification/header.py", "'/media/depecher/5TB_hard/COVID_classification/'", "'../output/'"),
     ("classification/visualize_cnn.py", "'../data/test/COVID/'", "'../output/test/COVID-19/'"),
     ("classification/header.py", "repeat = 100", "repeat = {votes}"),
-    # ImageNet's weights are not downloaded: the checkpoint replaces them.
+    # The weights of ImageNet are not downloaded, since the checkpoint replaces them.
     ("classification/inference.py", "use_pretrained=True", "use_pretrained=False"),
     ("classification/visualize_cnn.py", "use_pretrained=True", "use_pretrained=False"),
-    # One test radiograph instead of 445; without the four loader processes that are started for each crop.
+    # One test radiograph instead of 445, and no loader processes; the original starts four for each patch.
     ("classification/inference.py", "range(445)", "range(1)"),
     ("classification/inference.py", "num_workers=4", "num_workers=0"),
-    # It ends with the votes and the map, without the report and the plots.
+    # The programs end with the votes and the map, without the report and the plots.
     ("classification/inference.py", "cm = confusion_matrix(y_true, y_pred)", "return y_pred"),
     ("classification/visualize_cnn.py", "plt.imshow(final_combined)", "continue"),
 )
 
 
-def vote(original: str, folder: str, picture: str, votes: int, cached: bool) -> Work:
+def predict_file(original: str, folder: str, path: str, votes: int, cached: bool) -> Workload:
     """Predict a file with votes and a saliency map.
 
     Args:
         original: the checkout.
         folder: of the weights.
-        picture: image file.
-        votes: N.
-        cached: whether a checkpoint is read once instead of for each crop of a map, as in the original.
+        path: image file.
+        votes: number of patches.
+        cached: whether a checkpoint is read once; the original reads it for each patch of a map.
 
     Raises:
-        ValueError: the checkout has another version, without the text of a fix.
+        ValueError: the checkout is of another version, which does not contain the text of a fix.
     """
     root = Path(tempfile.mkdtemp())
     for name in ("segmentation", "classification", "utils"):
@@ -67,52 +67,52 @@ def vote(original: str, folder: str, picture: str, votes: int, cached: bool) -> 
     for name, old, new in FIXES:
         text = (root / name).read_text()
         if old not in text:
-            raise ValueError(f"{Path(original) / name}: is of another version, {old!r} is not in it")
+            raise ValueError(f"{Path(original) / name}: is of another version: it does not contain {old!r}")
         (root / name).write_text(text.replace(old, new.format(votes=votes)))
     for name in FOLDERS:
         (root / "data" / name).mkdir(parents=True)
         (root / "output" / "test" / name).mkdir(parents=True)
-    shutil.copy(picture, root / "data" / "COVID-19")
+    shutil.copy(path, root / "data" / "COVID-19")
     _write_checkpoints(root, folder)
     if cached:
         torch.load = cache(torch.load)
-    segment, classify, show = programs = _load(root)
+    segment, classify, visualize = programs = _load(root)
 
-    def find() -> None:
+    def predict() -> None:
         for program in programs:
             program()
 
     stages = {
-        WHOLE: find,
-        "its file to mask": segment,
-        "its votes": classify,
-        "its map": show,
+        PREDICT_FILE: predict,
+        "original: file to mask": segment,
+        "original: votes": classify,
+        "original: saliency map": visualize,
     }
-    return Work(stages, {"torch": torch.__version__})
+    return Workload(stages, {"torch": torch.__version__})
 
 
 def _write_checkpoints(root: Path, folder: str) -> None:
-    """The same weights as everyone's, as it wants them: its segmenter is given grey levels of 0 to 255."""
+    """Write the common weights as checkpoints of the original, whose segmenter takes gray levels from 0 to 255."""
     segmenter = load_file(Path(folder) / "segmenter.safetensors")
     segmenter["firstconv.weight"] /= 255
-    kept = {"test_sampler": [], "epoch": 0}
-    for path, state in ((SEGMENTER, segmenter), (CLASSIFIER, load_file(Path(folder) / "classifier.safetensors"))):
+    classifier = load_file(Path(folder) / "classifier.safetensors")
+    for path, state in ((SEGMENTER, segmenter), (CLASSIFIER, classifier)):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        torch.save(kept | {"model_state_dict": state}, root / path)
+        torch.save({"test_sampler": [], "epoch": 0, "model_state_dict": state}, root / path)
 
 
 def _load(root: Path) -> list[Callable[[], Any]]:
-    """Its three programs, imported once, in the folder where they expect to be run."""
+    """Import the three programs and return their main functions; changes to the folder in which they expect to run."""
     sys.path[:0] = [str(root), str(root / "segmentation")]
     os.chdir(root / "classification")
     os.environ["MPLBACKEND"] = "Agg"
-    _declare_operators()
+    _declare_torchvision_operators()
     programs = ("inference", "classification.inference", "classification.visualize_cnn")
     return [importlib.import_module(name).main for name in programs]
 
 
-def _declare_operators() -> None:
-    """Let torchvision be imported where it was built for another torch: its compiled operators are not called."""
+def _declare_torchvision_operators() -> None:
+    """Make torchvision importable if it was built for another torch; its compiled operators are not called."""
     try:
         importlib.import_module("torchvision")
         return
@@ -123,5 +123,5 @@ def _declare_operators() -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(cores())
-    serve({"votes": vote})
+    torch.set_num_threads(count_cores())
+    serve({"predict file": predict_file})

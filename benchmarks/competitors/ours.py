@@ -1,4 +1,4 @@
-"""Work of cxrjax in the benchmarks, by the public API where it has the stage; trainings are built from their parts."""
+"""Workloads of cxrjax, which use its public API where it has the stage; trainings are built from their parts."""
 
 import shutil
 from collections.abc import Callable
@@ -13,7 +13,20 @@ import numpy as np
 import cxrjax as cx
 from benchmarks import roofline, synthetic
 from benchmarks.competitors import preparation
-from benchmarks.competitors.worker import MANY, SEVERAL, WHOLE, Work, serve
+from benchmarks.competitors.worker import (
+    CLASSIFY,
+    COUNT,
+    CROP,
+    NUM_FILES,
+    PREDICT_FILE,
+    PREDICT_FILES,
+    SALIENCY,
+    SAMPLE,
+    SEGMENT,
+    STANDARDIZE,
+    Workload,
+    serve,
+)
 from cxrjax.cli import predict_files
 from cxrjax.config import freeze
 from cxrjax.data import batch
@@ -25,185 +38,217 @@ from cxrjax.models import registry
 from cxrjax.runtime import malloc, sharding
 from cxrjax.training import classification, segmentation, trainer
 
-STEPS = 10  # of a turn, where radiographs are read as they are needed
-KEPT = 8  # results of `examine_many` that others are compared with; all of them would be what grows
+STEPS_PER_TURN = 10  # of a training that reads radiographs on demand
+MAX_RESULTS = 8  # predictions of `predict_radiographs` to compare; storing all would make memory grow with their number
 
 
-def write_runs(folder: str, changes: dict[str, Any]) -> Work:
-    """No race: the runs that the others need, see `synthetic`."""
+def write_runs(folder: str, changes: dict[str, Any]) -> Workload:
+    """Write the runs that other workloads use (see `synthetic`); there are no stages."""
     synthetic.write_runs(Path(folder), **changes)
-    return Work({})
+    return Workload({})
 
 
-def vote(folder: str, picture: str) -> Work:
-    """From a file to its finding with votes and map, whole and each stage alone; and several files at once."""
+def predict_file(folder: str, path: str) -> Workload:
+    """Predict a file with votes and a saliency map, in total and by stage; and several files at once.
+
+    Args:
+        folder: of the runs.
+        path: image file.
+    """
     model = cx.load(Path(folder) / "classifier")
     params = jax.device_put(model.params)
     spec = model.spec
     settings = spec.inference
-    dense = settings.patch_mode == "dense"
-    draw = jax.jit(cx.ops.sample_patch_centers, static_argnums=2)
+    is_dense = settings.patch_mode == "dense"
+    sample_centers = jax.jit(cx.ops.sample_patch_centers, static_argnums=2)
     crop = jax.jit(cx.ops.extract_patches, static_argnums=2)
-    count = jax.jit(partial(cx.ops.count_votes, rule=settings.aggregation))
-
-    def find() -> cx.Prediction:
-        return model.predict(picture)
-
-    def find_many() -> list[cx.Prediction]:
-        return model.predict([picture] * SEVERAL)
-
-    def results() -> dict[str, Any]:
-        seen = {"image": image, "lungs": lungs.lung_mask}
-        if dense:
-            return seen
-        few = crop(jnp.asarray(image), jnp.array(preparation.spread(len(image))), spec.classifier.patch_size)
-        x = inputs.normalize(inputs.to_float(few), spec.classifier)
-        return seen | {"logits": spec.classifier.module.apply(params["classifier"], x, train=False)}
-
-    read = cx.read_radiograph(picture)
-    image = cx.preprocess(read, spec.input)
+    count_votes = jax.jit(partial(cx.ops.count_votes, rule=settings.aggregation))
+    radiograph = cx.read_radiograph(path)
+    image = cx.preprocess(radiograph, spec.input)
     (key,) = cx.inference.image_keys(spec.seed, image[None])
     lungs = jax.tree.map(lambda x: x[0], cx.inference.segment_lungs(params, image[None], spec=spec))
     masked = jnp.where(lungs.lung_mask, image, 0)
-    centers = draw(key, lungs.lung_mask, settings.num_patches)
+    centers = sample_centers(key, lungs.lung_mask, settings.num_patches)
     patches = cx.inference.classify_patches(params, image, lungs, key, spec=spec)
-    label = count(patches.logits, valid=patches.valid).label
+    label = count_votes(patches.logits, valid=patches.valid).label
+
+    def results() -> dict[str, Any]:
+        arrays = {"image": image, "lungs": lungs.lung_mask}
+        if is_dense:
+            return arrays
+        reference_centers = jnp.array(preparation.reference_centers(len(image)))
+        reference_patches = crop(jnp.asarray(image), reference_centers, spec.classifier.patch_size)
+        x = inputs.normalize(inputs.to_float(reference_patches), spec.classifier)
+        return arrays | {"logits": spec.classifier.module.apply(params["classifier"], x, train=False)}
+
     stages = {
-        "read": lambda: cx.read_radiograph(picture),
-        "standardise": lambda: cx.preprocess(read, spec.input),
-        "segment": lambda: cx.inference.segment_lungs(params, image[None], spec=spec),
-        "draw": lambda: draw(key, lungs.lung_mask, settings.num_patches),
-        "crop": lambda: crop(masked, centers, spec.classifier.patch_size),
-        "draw, crop, classify": _classify_patches(spec, params, image, lungs, key),
-        "vote": lambda: count(patches.logits, valid=patches.valid),
-        "map": lambda: cx.inference.saliency_map(params, image, patches, label, spec=spec),
-        WHOLE: find,
-        MANY: find_many,
+        "read": lambda: cx.read_radiograph(path),
+        STANDARDIZE: lambda: cx.preprocess(radiograph, spec.input),
+        SEGMENT: lambda: cx.inference.segment_lungs(params, image[None], spec=spec),
+        SAMPLE: lambda: sample_centers(key, lungs.lung_mask, settings.num_patches),
+        CROP: lambda: crop(masked, centers, spec.classifier.patch_size),
+        CLASSIFY: _classify_patches(spec, params, image, lungs, key),
+        COUNT: lambda: count_votes(patches.logits, valid=patches.valid),
+        SALIENCY: lambda: cx.inference.saliency_map(params, image, patches, label, spec=spec),
+        PREDICT_FILE: lambda: model.predict(path),
+        PREDICT_FILES: lambda: model.predict([path] * NUM_FILES),
     }
-    if dense:
-        del stages["draw"], stages["crop"]
-    return Work(_wait(stages) | _product(), _facts(), results)
+    if is_dense:
+        del stages[SAMPLE], stages[CROP]
+    return Workload(_block_until_ready(stages) | _product_stage(), _metadata(), results)
 
 
 def _classify_patches(
     spec: cx.inference.PipelineSpec, params: Any, image: np.ndarray, lungs: Any, key: jax.Array
 ) -> Callable[[], Any]:
-    """Return the sampling and classification of the patches of one radiograph, which the devices share as in a model.
+    """Return a function that samples and classifies the patches of one radiograph on all devices.
 
-    They share them inside `Model.predict` alone, so that the stage is put together from its parts here.
+    Only `Model.predict` shares patches between devices, so the stage is built here from the same parts.
     """
     classifier = spec.classifier
     settings = spec.inference
-    most = patch_parallel.count_devices(params["classifier"]) if spec.can_share_patches else 1
-    if most == 1:
+    num_devices = patch_parallel.count_devices(params["classifier"]) if spec.can_share_patches else 1
+    if num_devices == 1:
         return lambda: cx.inference.classify_patches(params, image, lungs, key, spec=spec)
     segmented = inputs.SegmentedRadiograph(image, lungs.lung_mask, lungs.confidence, key)
     sample = jax.jit(lambda segmented: local_patches.sample(classifier, segmented, settings).pixels)
-    shares = sharding.BatchSharding(settings.num_patches, most)
-    classify = shares.compile(lambda held, crops: patch_classifier.classify_patches(classifier, held, crops, settings))
-    held = shares.replicate(jax.jit(registry.precompute_kernels)(params["classifier"]))
-    return lambda: classify(held, shares.shard(np.asarray(sample(segmented))))
+    batch_sharding = sharding.BatchSharding(settings.num_patches, num_devices)
+    classify = batch_sharding.compile(
+        lambda variables, patches: patch_classifier.classify_patches(classifier, variables, patches, settings)
+    )
+    variables = batch_sharding.replicate(jax.jit(registry.precompute_kernels)(params["classifier"]))
+    return lambda: classify(variables, batch_sharding.shard(np.asarray(sample(segmented))))
 
 
-def segment_batches(batches: list[int]) -> Work:
-    """FC-DenseNet103 at 256², the network alone, in batches."""
+def segment_batches(batches: list[int]) -> Workload:
+    """Run FC-DenseNet103 at 256² in batches, the network only."""
     module, variables = cx.models.create("fc_densenet103", num_classes=4, size=256)
-    run = jax.jit(partial(module.apply, train=False))
-    pictures = {n: jnp.asarray(np.random.default_rng(n).random((n, 256, 256, 1), np.float32)) for n in batches}
-    stages = {f"batch of {n}": partial(run, variables, x) for n, x in pictures.items()}
-    return Work(_wait(stages) | _product(), _facts())
+    apply = jax.jit(partial(module.apply, train=False))
+    images = {n: jnp.asarray(np.random.default_rng(n).random((n, 256, 256, 1), np.float32)) for n in batches}
+    stages = {f"batch of {n}": partial(apply, variables, x) for n, x in images.items()}
+    return Workload(_block_until_ready(stages) | _product_stage(), _metadata())
 
 
-def train_classifier(size: int = 1024, cache: str = "") -> Work:
-    """A step on 16 crops of 224², drawn and augmented in it: ResNet18; its program comes from a cache, if any."""
+def train_classifier(image_size: int = 1024, cache: str = "") -> Workload:
+    """Run a step of oh2020:classify: ResNet18 on 16 patches of 224², sampled and augmented in the step.
+
+    Args:
+        image_size: side of the radiographs, in pixels.
+        cache: folder of compiled programs; "" for none.
+    """
     cx.enable_compilation_cache(cache)
-    return Work(_steps(lay_out_classifier({}, size)), _facts())
+    return _training_workload(build_classifier_trainer({}, image_size))
 
 
-def lay_out_classifier(changes: dict[str, Any], size: int = 1024) -> trainer.Trainer:
-    """Return a training of configs/oh2020.py:classify, but for some changes, on noise of so many pixels a side."""
+def build_classifier_trainer(changes: dict[str, Any], image_size: int = 1024) -> trainer.Trainer:
+    """Return a trainer of configs/oh2020.py:classify on noise.
+
+    Args:
+        changes: settings that differ from the recipe, by config key.
+        image_size: side of the radiographs, in pixels.
+    """
     config = cx.recipes.load("oh2020:classify")
     config.pretrained = ""
-    config.segmenter.workdir = "made up"
+    config.segmenter.workdir = "unused"  # the lungs are the whole image
     config.classifier.classes = synthetic.CLASSES
     config.update_from_flattened_dict(changes)
-    few = synthetic.draw_split(len(synthetic.CLASSES), size)
-    many = synthetic.draw_split(config.training.batch_size, size)
-    return trainer.Trainer(freeze(config), classification.build(config, many, few, LungsThroughout(config, None)))
+    validation = synthetic.draw_split(len(synthetic.CLASSES), image_size)
+    train = synthetic.draw_split(config.training.batch_size, image_size)
+    segmenter = FullImageLungSegmenter(config, None)
+    return trainer.Trainer(freeze(config), classification.build(config, train, validation, segmenter))
 
 
-class LungsThroughout(LungSegmenter):
-    """Finds lungs in every pixel: they are found before a training, and have no part in how long its steps take."""
+class FullImageLungSegmenter(LungSegmenter):
+    """Labels every pixel as lung. A training segments once before its first step, so its steps take the same time."""
 
     def segment(self, split: batch.RadiographBatch) -> LungMasks:
-        """The lungs of a split."""
+        """Return masks of a split that cover the whole images, with a confidence of 1."""
         return LungMasks(np.ones(split.images.shape, bool), np.ones(len(split), np.float32), np.ones(len(split), bool))
 
 
-def train_stored(folder: str, stored: str, changes: dict[str, Any]) -> Work:
-    """Steps of a classifier's training on a prepared data set, one after the other; the runs of `write_runs` are there.
+def train_from_disk(folder: str, data: str, changes: dict[str, Any]) -> Workload:
+    """Run steps of a classifier's training that reads a prepared data set.
 
-    Between the turns nothing is read ahead, so that a turn is many steps.
+    A turn has several steps, since nothing is read ahead between two turns.
+
+    Args:
+        folder: of the runs that `write_runs` wrote.
+        data: folder of the data set.
+        changes: settings that differ from configs/oh2020.py:classify, by config key.
     """
     config = cx.recipes.load("oh2020:classify")
-    config.pretrained, config.segmenter.workdir, config.data.dir = "", f"{folder}/segmenter", stored
+    config.pretrained = ""
+    config.segmenter.workdir = f"{folder}/segmenter"
+    config.data.dir = data
     config.classifier.classes = synthetic.CLASSES
     config.update_from_flattened_dict(changes)
     workdir = Path(folder) / "trained"
     settings = trainer.setup_workdir(freeze(config), workdir)
     training = trainer.Trainer(settings, trainer.build_task(settings, workdir))
-    return Work({f"{STEPS} steps": _walk(training, STEPS)}, _facts())
+    return Workload({f"{STEPS_PER_TURN} steps": _make_step_runner(training, STEPS_PER_TURN)}, _metadata())
 
 
-def train_segmenter(size: int = 256, cache: str = "") -> Work:
-    """A step on 2 radiographs of 256²: FC-DenseNet103; its program comes from a cache, if any."""
+def train_segmenter(image_size: int = 256, cache: str = "") -> Workload:
+    """Run a step of oh2020:segment: FC-DenseNet103 on 2 radiographs of 256².
+
+    Args:
+        image_size: side of the radiographs, in pixels.
+        cache: folder of compiled programs; "" for none.
+    """
     cx.enable_compilation_cache(cache)
-    return Work(_steps(lay_out_segmenter({}, size)), _facts())
+    return _training_workload(build_segmenter_trainer({}, image_size))
 
 
-def lay_out_segmenter(changes: dict[str, Any], size: int = 256) -> trainer.Trainer:
-    """Return a training of configs/oh2020.py:segment, but for some changes, on noise of so many pixels a side."""
+def build_segmenter_trainer(changes: dict[str, Any], image_size: int = 256) -> trainer.Trainer:
+    """Return a trainer of configs/oh2020.py:segment on noise.
+
+    Args:
+        changes: settings that differ from the recipe, by config key.
+        image_size: side of the radiographs, in pixels.
+    """
     config = cx.recipes.load("oh2020:segment")
     config.update_from_flattened_dict(changes)
-    split = synthetic.draw_split(config.training.batch_size, size)
+    split = synthetic.draw_split(config.training.batch_size, image_size)
     return trainer.Trainer(freeze(config), segmentation.build(config, split, split))
 
 
-def examine_many(folder: str, count: int) -> Work:
-    """So many radiographs of noise, in the batches of evaluation."""
+def predict_radiographs(folder: str, count: int) -> Workload:
+    """Predict `count` radiographs of noise in batches of the size that evaluation uses."""
     model = cx.load(Path(folder) / "classifier")
     size = model.spec.input.size
     images = synthetic.draw_split(count, size).images
     batch_size = min(count, model.config.evaluation.batch_size)
-    found: list[cx.Prediction] = []
+    predictions: list[cx.Prediction] = []
 
     def run() -> None:
-        found.clear()
+        predictions.clear()
         for prediction in model.predict_iter(images, preprocessed=True, batch_size=batch_size):
-            if len(found) < KEPT:
-                found.append(prediction)
+            if len(predictions) < MAX_RESULTS:
+                predictions.append(prediction)
 
     def results() -> dict[str, Any]:
-        blank = np.zeros((size, size), bool)
+        no_lungs = np.zeros((size, size), bool)
         return {
-            "votes": [list(prediction.votes.values()) for prediction in found],
-            "probabilities": [np.nan_to_num(list(prediction.probabilities.values())) for prediction in found],
-            "saliency": [prediction.saliency for prediction in found],
-            "lung_mask": [blank if prediction.lung_mask is None else prediction.lung_mask for prediction in found],
+            "votes": [list(prediction.votes.values()) for prediction in predictions],
+            "probabilities": [np.nan_to_num(list(prediction.probabilities.values())) for prediction in predictions],
+            "saliency": [prediction.saliency for prediction in predictions],
+            "lung_mask": [
+                no_lungs if prediction.lung_mask is None else prediction.lung_mask for prediction in predictions
+            ],
         }
 
-    return Work({"examine": run}, _facts(), results)
+    return Workload({"predict": run}, _metadata(), results)
 
 
-def predict_folder(folder: str, pictures: str, output: str) -> Work:
-    """All files of a folder, to a row and a picture each."""
+def run_predict_command(folder: str, radiographs: str, output: str) -> Workload:
+    """Run the command `predict` on all files of a folder, with a row and a figure for each."""
     sharding.use_one_device_per_core()
-    run = partial(predict_files.predict, Path(folder) / "classifier", Path(pictures), Path(output))
-    return Work({"predict": run}, _facts())
+    run = partial(predict_files.predict, Path(folder) / "classifier", Path(radiographs), Path(output))
+    return Workload({"predict": run}, _metadata())
 
 
-def predict_many_ways(run: str, radiographs: str, output: str) -> Work:
-    """All files of a folder: by the networks alone, and by the command without files, with figures, and with all."""
+def predict_folder(run: str, radiographs: str, output: str) -> Workload:
+    """Predict all files of a folder by the networks alone, and by the command with different kinds of output files."""
     cx.enable_compilation_cache(Path(output) / "compiled")
     sharding.use_one_device_per_core()
     paths = cx.find_radiographs(radiographs)
@@ -220,46 +265,47 @@ def predict_many_ways(run: str, radiographs: str, output: str) -> Work:
         predict_files.predict(Path(run), Path(radiographs), folder, save=save)
         shutil.rmtree(folder)
 
-    return Work(
+    return Workload(
         {
             "networks alone": apply_networks,
             "table": partial(predict, "table", []),
             "figures": partial(predict, "figures", ["figure"]),
             "all files": partial(predict, "all", list(saved_files.KINDS)),
         },
-        _facts(),
+        _metadata(),
     )
 
 
-def _steps(training: trainer.Trainer) -> dict[str, Callable[[], Any]]:
-    """Steps one after the other, each a turn."""
-    return {"step": _walk(training, 1)} | _product()
+def _training_workload(training: trainer.Trainer) -> Workload:
+    return Workload({"step": _make_step_runner(training, 1)} | _product_stage(), _metadata())
 
 
-def _walk(training: trainer.Trainer, count: int) -> Callable[[], None]:
-    """So many steps more, at every call."""
-    state, number = training.init_state(0), 0
+def _make_step_runner(training: trainer.Trainer, num_steps: int) -> Callable[[], None]:
+    """Return a function that runs the next `num_steps` steps of a training at every call."""
+    state = training.init_state(0)
+    step = 0
 
     def run() -> None:
-        nonlocal state, number
-        for _ in range(count):
-            state = training.step(state, number)
-            number += 1
+        nonlocal state, step
+        for _ in range(num_steps):
+            state = training.step(state, step)
+            step += 1
         jax.block_until_ready(state)
 
     return run
 
 
-def _facts() -> dict[str, Any]:
+def _metadata() -> dict[str, Any]:
     return {"jax": jax.__version__, "backend": jax.default_backend(), "devices": jax.device_count()}
 
 
-def _product() -> dict[str, Callable[[], Any]]:
-    a = jnp.ones((roofline.SIDE, roofline.SIDE))
-    return _wait({roofline.PRODUCT: partial(jax.jit(jnp.dot), a, a)})
+def _product_stage() -> dict[str, Callable[[], Any]]:
+    matrix = jnp.ones((roofline.SIDE, roofline.SIDE))
+    return _block_until_ready({roofline.PRODUCT: partial(jax.jit(jnp.dot), matrix, matrix)})
 
 
-def _wait(stages: dict[str, Callable[[], Any]]) -> dict[str, Callable[[], Any]]:
+def _block_until_ready(stages: dict[str, Callable[[], Any]]) -> dict[str, Callable[[], Any]]:
+    """Return stages that wait for their results."""
     return {name: (lambda run=run: jax.block_until_ready(run())) for name, run in stages.items()}
 
 
@@ -267,14 +313,14 @@ if __name__ == "__main__":
     malloc.tune_malloc()
     serve(
         {
-            "runs": write_runs,
-            "votes": vote,
+            "write runs": write_runs,
+            "predict file": predict_file,
             "segment": segment_batches,
             "train classifier": train_classifier,
             "train segmenter": train_segmenter,
-            "train stored": train_stored,
-            "examine": examine_many,
-            "predict": predict_folder,
-            "folder": predict_many_ways,
+            "train from disk": train_from_disk,
+            "predict radiographs": predict_radiographs,
+            "predict command": run_predict_command,
+            "folder": predict_folder,
         }
     )

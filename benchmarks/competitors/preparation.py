@@ -6,7 +6,8 @@ Only a blank lower border is cropped (`config.image.borders = "bottom"`).
 import cv2
 import numpy as np
 
-GAMMA, SMALLEST_PART = 0.5, 0.005
+GAMMA = 0.5
+MIN_COMPONENT_FRACTION = 0.005  # of the mask's pixels; smaller components are removed
 
 
 def read(path: str) -> np.ndarray:
@@ -14,7 +15,7 @@ def read(path: str) -> np.ndarray:
     return cv2.imread(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_GRAYSCALE)
 
 
-def standardise(pixels: np.ndarray, size: int) -> np.ndarray:
+def standardize(pixels: np.ndarray, size: int) -> np.ndarray:
     """Crop the blank lower border, equalize the histogram, apply gamma, and resize: uint8 [size, size]."""
     half = len(pixels) // 2
     pixels = pixels[: half + 1 + np.flatnonzero(pixels[half:].any(1))[-1]]
@@ -22,31 +23,33 @@ def standardise(pixels: np.ndarray, size: int) -> np.ndarray:
     counts = cv2.calcHist([pixels], [0], None, [depth], [0, depth]).ravel()
     cumulated = counts.astype(np.int64).cumsum()
     lowest = cumulated[np.flatnonzero(counts)[0]]
-    share = np.clip((cumulated - lowest) / (pixels.size - lowest), 0, 1)
-    levels = cv2.LUT(pixels, (255 * share**GAMMA).astype(np.float32))
+    quantiles = np.clip((cumulated - lowest) / (pixels.size - lowest), 0, 1)
+    levels = cv2.LUT(pixels, (255 * quantiles**GAMMA).astype(np.float32))
     height, width = levels.shape
     levels = cv2.resize(levels, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
     levels = cv2.resize(levels, (size, size), interpolation=cv2.INTER_CUBIC)
     return np.rint(np.clip(levels, 0, 255)).astype(np.uint8)
 
 
-def clean(mask: np.ndarray) -> np.ndarray:
+def postprocess_mask(mask: np.ndarray) -> np.ndarray:
     """Return the two largest components of a mask bool [s, s] with filled holes."""
-    _, labels, known, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    areas = known[1:, cv2.CC_STAT_AREA]
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    areas = statistics[1:, cv2.CC_STAT_AREA]
     largest = 1 + np.argsort(areas)[::-1][:2]
-    kept = np.isin(labels, [part for part in largest if areas[part - 1] >= SMALLEST_PART * mask.size])
-    _, outside = cv2.connectedComponents(np.pad(~kept, 1, constant_values=True).astype(np.uint8), connectivity=8)
+    components = [label for label in largest if areas[label - 1] >= MIN_COMPONENT_FRACTION * mask.size]
+    lungs = np.isin(labels, components)
+    _, outside = cv2.connectedComponents(np.pad(~lungs, 1, constant_values=True).astype(np.uint8), connectivity=8)
     return outside[1:-1, 1:-1] != outside[0, 0]
 
 
-def crop(image: np.ndarray, centres: np.ndarray, size: int) -> np.ndarray:
-    """Cut squares out of a zero-padded image [H, W] around centers [N, 2]: [N, size, size]."""
+def crop(image: np.ndarray, centers: np.ndarray, size: int) -> np.ndarray:
+    """Crop squares around centers [N, 2] from a zero-padded image [H, W]: [N, size, size]."""
     padded = np.pad(image, size // 2)
-    return np.stack([padded[row : row + size, column : column + size] for row, column in centres])
+    return np.stack([padded[row : row + size, column : column + size] for row, column in centers])
 
 
-def spread(size: int) -> list[tuple[int, int]]:
-    """Return four centers in a radiograph at which all competitors are compared."""
-    near, far = size // 4, 3 * size // 4
+def reference_centers(size: int) -> list[tuple[int, int]]:
+    """Return the centers of the four patches of a radiograph on which the logits of all competitors are compared."""
+    near = size // 4
+    far = 3 * size // 4
     return [(near, near), (near, far), (far, near), (far, far)]

@@ -1,4 +1,4 @@
-"""The two networks of the paper in PyTorch, as a good engineer would write them; names as in the published weights."""
+"""The two networks of the paper in idiomatic PyTorch, with the names of the published weights."""
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ class ResNet18(nn.Module):
         self.fc = nn.Linear(512, classes)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, 3, H, W] -> logits [N, K], last feature maps [N, 512, H / 32, W / 32]."""
+        """Return logits [N, K] and the last feature maps [N, 512, H / 32, W / 32] of images [N, 3, H, W]."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         features = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(features.mean((2, 3))), features
@@ -59,13 +59,13 @@ class DenseBlock(nn.Module):
         self.layers = nn.ModuleList(DenseLayer(channels + i * growth, growth, 3) for i in range(layers))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, c, h, w] -> [N, c + layers * growth, h, w]."""
+        """Append the features of each layer: [N, c, h, w] -> [N, c + layers * growth, h, w]."""
         for layer in self.layers:
             x = torch.cat([x, layer(x)], 1)
         return x
 
 
-class Raise(nn.Module):
+class TransitionUp(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.convTrans = nn.ConvTranspose2d(channels, channels, 3, stride=2)
@@ -78,44 +78,51 @@ class Raise(nn.Module):
 class FCDenseNet103(nn.Module):
     def __init__(self, classes: int, channels: int = 1, growth: int = 16):
         super().__init__()
-        blocks, bottleneck, x, skips = (4, 5, 7, 10, 12), 15, 48, []
+        blocks = (4, 5, 7, 10, 12)
+        bottleneck = 15
+        width = 48  # number of features
+        skips = []
         self.growth = growth
-        self.firstconv = nn.Conv2d(channels, x, 3, padding=1)
-        self.denseBlocksDown, self.transDownBlocks = nn.ModuleList(), nn.ModuleList()
+        self.firstconv = nn.Conv2d(channels, width, 3, padding=1)
+        self.denseBlocksDown = nn.ModuleList()
+        self.transDownBlocks = nn.ModuleList()
         for layers in blocks:
-            self.denseBlocksDown.append(DenseBlock(x, growth, layers))
-            x += growth * layers
-            skips.append(x)
-            self.transDownBlocks.append(DenseLayer(x, x, 1))
-        self.bottleneck = nn.ModuleDict({"bottleneck": DenseBlock(x, growth, bottleneck)})
-        self.transUpBlocks, self.denseBlocksUp, new = nn.ModuleList(), nn.ModuleList(), growth * bottleneck
+            self.denseBlocksDown.append(DenseBlock(width, growth, layers))
+            width += growth * layers
+            skips.append(width)
+            self.transDownBlocks.append(DenseLayer(width, width, 1))
+        self.bottleneck = nn.ModuleDict({"bottleneck": DenseBlock(width, growth, bottleneck)})
+        self.transUpBlocks = nn.ModuleList()
+        self.denseBlocksUp = nn.ModuleList()
+        new = growth * bottleneck
         for layers, skip in zip(blocks[::-1], skips[::-1], strict=True):
-            self.transUpBlocks.append(Raise(new))
-            x = new + skip
-            self.denseBlocksUp.append(DenseBlock(x, growth, layers))
+            self.transUpBlocks.append(TransitionUp(new))
+            width = new + skip
+            self.denseBlocksUp.append(DenseBlock(width, growth, layers))
             new = growth * layers
-        self.finalConv = nn.Conv2d(x + new, classes, 1)
+        self.finalConv = nn.Conv2d(width + new, classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] -> log-probabilities [N, classes, H, W]."""
-        x, skips = self.firstconv(x), []
+        """Return log-probabilities [N, classes, H, W] of images [N, C, H, W]."""
+        x = self.firstconv(x)
+        skips = []
         for block, transition in zip(self.denseBlocksDown, self.transDownBlocks, strict=True):
             x = block(x)
             skips.append(x)
             x = nn.functional.max_pool2d(transition(x), 2)
-        new = self._new(self.bottleneck["bottleneck"], x)
+        new = self._new_features(self.bottleneck["bottleneck"], x)
         for block, transition in zip(self.denseBlocksUp[:-1], self.transUpBlocks[:-1], strict=True):
-            new = self._new(block, transition(new, skips.pop()))
+            new = self._new_features(block, transition(new, skips.pop()))
         x = self.denseBlocksUp[-1](self.transUpBlocks[-1](new, skips.pop()))
         return self.finalConv(x).log_softmax(1)
 
-    def _new(self, block: DenseBlock, x: Tensor) -> Tensor:
-        """What a block's layers add, without its input."""
+    def _new_features(self, block: DenseBlock, x: Tensor) -> Tensor:
+        """Return the features that the layers of a block add, without its input."""
         return block(x)[:, -self.growth * len(block.layers) :]
 
 
 def fold_norms(network: ResNet18) -> ResNet18:
-    """The network in evaluation with every batch norm folded into the convolution before it."""
+    """Switch a network to evaluation mode and fold every batch norm into the convolution before it; return it."""
     network.eval()
     network.conv1, network.bn1 = fuse_conv_bn_eval(network.conv1, network.bn1), nn.Identity()
     for block in (part for part in network.modules() if isinstance(part, BasicBlock)):

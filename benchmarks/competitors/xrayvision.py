@@ -1,4 +1,4 @@
-"""Work of torchxrayvision in the benchmarks: its DenseNet121 on each file of a folder. Needs torchxrayvision."""
+"""The workload of torchxrayvision: its DenseNet121 on each file of a folder. Needs torchxrayvision."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import torch
 import torchvision
 import torchxrayvision as xrv
 
-from benchmarks.competitors.worker import Work, serve
+from benchmarks.competitors.worker import Workload, serve
 
 
-def predict_folder(radiographs: str) -> Work:
-    """Read and classify every file one after the other, as its documentation does; neither lungs nor maps."""
-    network = xrv.models.DenseNet(num_classes=18).eval()  # random weights, which take as long
+def predict_folder(radiographs: str) -> Workload:
+    """Read and classify the files one after the other, as in its documentation, without lungs and maps."""
+    network = xrv.models.DenseNet(num_classes=18).eval()  # random weights take the same time
     transform = torchvision.transforms.Compose([xrv.datasets.XRayCenterCrop(), xrv.datasets.XRayResizer(224)])
     paths = sorted(Path(radiographs).iterdir())
 
@@ -21,7 +21,7 @@ def predict_folder(radiographs: str) -> Work:
                 image = xrv.utils.load_image(str(path))
                 network(torch.from_numpy(transform(image))[None])
 
-    return Work({"folder": run}, {"torch": torch.__version__, "torchxrayvision": xrv.__version__})
+    return Workload({"folder": run}, {"torch": torch.__version__, "torchxrayvision": xrv.__version__})
 
 
 if __name__ == "__main__":

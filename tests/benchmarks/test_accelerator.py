@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from benchmarks.accelerator import cases, disk, inference, learned, machine, packed, parts, right, training
+from benchmarks.accelerator import cases, correctness, disk, full_training, inference, machine, packed, parts, training
 from benchmarks.accelerator.pack import read_pins
-from benchmarks.accelerator.rows import HEAD, Report, Row
+from benchmarks.accelerator.rows import HEADER, Report, Row
 from benchmarks.accelerator.sizes import FULL, TINY
 from benchmarks.runner import ROOT
 from cxrjax.models import registry
@@ -43,7 +43,7 @@ def test_report_table_and_ratios_by_hand(tmp_path):
     assert saved["minutes"] == 9
     assert [row["ratio"] for row in saved["rows"]] == [1.5, 2.0, None]
     assert report.table().splitlines()[2] == "| inference | whole | 30 | 20 | 1.50 | radiographs/s |  |"
-    assert all(len(row.cells()) == len(HEAD) for row in report.rows)
+    assert all(len(row.cells()) == len(HEADER) for row in report.rows)
 
 
 def test_failed_part_is_reported_in_its_row(monkeypatch, tmp_path):
@@ -66,12 +66,12 @@ def test_measured_ceilings_are_saved_for_later_parts(tmp_path):
 def test_logits_are_compared_with_the_reference(tmp_path, monkeypatch):
     """Both are the same program here, so that float32 has no error and bfloat16 a small one."""
     monkeypatch.setattr(cases, "CASES", {"classifier logits": cases.classifier_logits})
-    monkeypatch.setattr(right, "repeat", lambda *_: iter(()))
+    monkeypatch.setattr(correctness, "repeat", lambda *_: iter(()))
     order = [("classifier logits", precision) for precision in ("float32", "bfloat16")]
-    monkeypatch.setattr(right, "_order", lambda: order)
+    monkeypatch.setattr(correctness, "_order", lambda: order)
     sizes = replace(TINY, classifier="hieu2695_baseline", patch=128)
     cases.write_references(tmp_path, sizes)
-    exact, rounded = right.run(sizes, tmp_path)
+    exact, rounded = correctness.run(sizes, tmp_path)
     assert exact.value == 0
     assert 0 < rounded.value < 0.05
 
@@ -80,25 +80,25 @@ def test_logits_are_compared_with_the_reference(tmp_path, monkeypatch):
 def test_predictions_and_segmenter_step_are_compared_with_the_reference(folder, monkeypatch):
     chosen = ["predictions", "segmenter step"]
     monkeypatch.setattr(cases, "CASES", {name: cases.CASES[name] for name in chosen})
-    monkeypatch.setattr(right, "repeat", lambda *_: iter(()))
-    monkeypatch.setattr(right, "_order", lambda: [(name, "float32") for name in chosen])
+    monkeypatch.setattr(correctness, "repeat", lambda *_: iter(()))
+    monkeypatch.setattr(correctness, "_order", lambda: [(name, "float32") for name in chosen])
     cases.write_references(folder, TINY)
-    rows = {row.what: row for row in right.run(TINY, folder)}
+    rows = {row.what: row for row in correctness.run(TINY, folder)}
     assert rows["segmenter step, float32: optimizer"].value == 0
-    assert rows["Dice of lungs with the CPU's, lowest"].value == 1
+    assert rows["lowest Dice of lungs with the CPU's"].value == 1
 
 
 def test_missing_reference_is_reported_in_its_row(tmp_path):
     (tmp_path / "reference").mkdir()
     (tmp_path / "reference" / cases.FINISHED).touch()
-    (row,) = right.compare("segmenter step", "float32", {}, tmp_path)
+    (row,) = correctness.compare("segmenter step", "float32", {}, tmp_path)
     assert row.value.startswith("no reference")
 
 
 def test_label_agreement_counts_only_confident_cpu_predictions():
     reference = {"votes": np.array([[90, 10], [52, 48], [5, 95]]), "lungs": np.ones((3, 4, 4), bool)}
     found = {"votes": np.array([[80, 20], [48, 52], [60, 40]]), "lungs": np.ones((3, 4, 4), bool)}
-    labels, moved, dice = right.compare_predictions(found, reference)
+    labels, moved, dice = correctness.compare_predictions(found, reference)
     assert labels.value == "1 of 2"
     assert moved.value == 55
     assert dice.value == 1
@@ -122,12 +122,12 @@ def test_split_weights_join_to_the_original_in_half_precision(tmp_path, monkeypa
 
     rng = np.random.default_rng(0)
     state = {f"layer{i}.weight": rng.normal(size=(64, 32)).astype(np.float32) for i in range(5)}
-    monkeypatch.setattr(learned, "MAX_BYTES", 2 * state["layer0.weight"].size * 2)
-    monkeypatch.setattr(learned.exchange, "export_weights", lambda workdir, target: save_file(state, target))
-    list(learned._write_weights(tmp_path, tmp_path / "classifier"))
+    monkeypatch.setattr(full_training, "MAX_BYTES", 2 * state["layer0.weight"].size * 2)
+    monkeypatch.setattr(full_training.exchange, "export_weights", lambda workdir, target: save_file(state, target))
+    list(full_training._write_weights(tmp_path, tmp_path / "classifier"))
     pieces = sorted(tmp_path.glob("classifier_*.safetensors"))
     assert len(pieces) == 3
-    learned.join(pieces, tmp_path / "joined")
+    full_training.join(pieces, tmp_path / "joined")
     from safetensors.numpy import load_file
 
     joined = load_file(tmp_path / "joined")
@@ -145,12 +145,12 @@ def test_packed_packages_are_pinned_and_commands_are_short():
 @pytest.mark.slow
 def test_remaining_parts_run_without_failed_rows(folder, tmp_path, monkeypatch):
     # The CPU's process does not have the patched, shallow segmenter.
-    monkeypatch.setattr(learned, "_compare_with_cpu", lambda *_: iter(()))
-    for name, run in (("inference", inference.run), ("disk", disk.run), ("right", right.run)):
+    monkeypatch.setattr(full_training, "_compare_with_cpu", lambda *_: iter(()))
+    for name, run in (("inference", inference.run), ("disk", disk.run), ("correctness", correctness.run)):
         rows = list(run(TINY, folder))
         assert rows and not [row for row in rows if str(row.value).startswith("failed")], name
     assert training.time_steps(TINY, "segmenter", 2)["seconds"] > 0
-    rows = list(learned.run(replace(TINY), folder, 20.0, tmp_path))
+    rows = list(full_training.run(replace(TINY), folder, 20.0, tmp_path))
     assert not [row for row in rows if str(row.value).startswith("failed")]
     assert any(row.what.startswith("macro F1") for row in rows)
     assert FULL.changes.keys() == TINY.changes.keys()

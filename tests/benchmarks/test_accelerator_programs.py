@@ -10,7 +10,7 @@ import pytest
 from jax import export
 
 from benchmarks import synthetic
-from benchmarks.competitors.ours import LungsThroughout
+from benchmarks.competitors.ours import FullImageLungSegmenter
 from cxrjax.config import default_config, freeze, recipes
 from cxrjax.inference import inputs, pipeline
 from cxrjax.inference.batch_runner import BatchRunner
@@ -87,7 +87,7 @@ def training_step(task):
         network, built = from_config.segmenter(config), segmentation.build(config, split, split)
     else:
         network = from_config.classifier(config)
-        built = classification.build(config, split, split, LungsThroughout(config, None))
+        built = classification.build(config, split, split, FullImageLungSegmenter(config, None))
     training = trainer.Trainer(config, built)
     phase = training.phases[0]
     optimiser = train_step.build_optimizer(config, training.total_steps, phase)

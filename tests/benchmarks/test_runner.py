@@ -20,8 +20,8 @@ from cxrjax.ops import lung_masks, patches
 class Scripted:
     """A competitor whose stages take scripted numbers of seconds."""
 
-    def __init__(self, name, order, facts, **script):
-        self.name, self.stages, self.facts, self.first = name, list(script), facts, {}
+    def __init__(self, name, order, metadata, **script):
+        self.name, self.stages, self.metadata, self.first = name, list(script), metadata, {}
         self.peak, self.preparation = 64.0, 2.0
         self._order, self._script = order, {stage: iter(seconds) for stage, seconds in script.items()}
 
@@ -43,7 +43,7 @@ def test_interleave_drops_first_runs_and_alternates_the_order():
 
 def test_report_ratio_and_roofline_fraction_by_hand(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(roofline, "measure_bandwidth", lambda: 10e9)
-    product = {roofline.PRODUCT: {OURS: [4.0, 2.0], "peer": [1.0, 3.0]}}  # the quickest product: one second
+    product = {roofline.PRODUCT: {OURS: [4.0, 2.0], "peer": [1.0, 3.0]}}  # the fastest product takes one second
     operations = {"operations": {"whole": roofline.PRODUCT_OPERATIONS / 2}}
     both = [Scripted(OURS, [], {}, whole=[]), Scripted("peer", [], operations, whole=[])]
     seconds = {"whole": {OURS: [1.0, 2.0, 30.0], "peer": [3.0, 3.0, 3.0]}} | product
@@ -66,7 +66,7 @@ def test_error_of_a_stopped_competitor_has_its_last_output():
 def test_peer_preparation_equals_cxrjax_standardize(shared, name):
     path = shared / "data" / "jsrt" / "images" / f"{name}.png"
     ours = preprocessing.standardize(radiograph.read(path), size=512, gamma=preparation.GAMMA, borders="bottom")
-    theirs = preparation.standardise(preparation.read(str(path)), 512)
+    theirs = preparation.standardize(preparation.read(str(path)), 512)
     np.testing.assert_array_equal(theirs, ours)
 
 
@@ -75,18 +75,19 @@ def test_peer_mask_cleaning_and_crops_equal_cxrjax():
     blobs = np.asarray(jax.image.resize(rng.random((9, 9)), (96, 96), "cubic")) > 0.55
     blobs[48, 48] = ~blobs[48, 48]
     np.testing.assert_array_equal(
-        preparation.clean(blobs), lung_masks.postprocess_mask(jnp.asarray(blobs), preparation.SMALLEST_PART)
+        preparation.postprocess_mask(blobs),
+        lung_masks.postprocess_mask(jnp.asarray(blobs), preparation.MIN_COMPONENT_FRACTION),
     )
-    picture = rng.integers(0, 256, (96, 96), np.uint8)
-    centres = np.array([(0, 0), (95, 3), (40, 50)])
-    np.testing.assert_array_equal(preparation.crop(picture, centres, 32), patches.extract_patches(picture, centres, 32))
+    image = rng.integers(0, 256, (96, 96), np.uint8)
+    centers = np.array([(0, 0), (95, 3), (40, 50)])
+    np.testing.assert_array_equal(preparation.crop(image, centers, 32), patches.extract_patches(image, centers, 32))
 
 
 def test_synthetic_segmenter_marks_dark_pixels_as_lung():
     module = registry.create("fc_densenet29", len(lung_masks.STRUCTURES), blocks=(2, 1), bottleneck=1, growth=4, stem=8)
     segmenter = spec.ModelSpec(module, 32, 1)
     levels = np.random.default_rng(0).random((1, 32, 32, 1), np.float32)
-    variables = synthetic.see_dark_as_lung(segmenter)
+    variables = synthetic.make_threshold_weights(segmenter)
     run = jax.jit(segmenter.module.apply, static_argnames="train")
     probability = lung_masks.lung_probability(run(variables, levels, train=False))
     sure = np.abs(levels[..., 0] - synthetic.THRESHOLD) > 0.1

@@ -361,11 +361,11 @@ def test_unusual_file_names_have_unique_rows_and_figures(pictures, tmp_path):
 
 
 @pytest.mark.parametrize("error", [MemoryError(), TypeError("'DOE^JOHN'"), RecursionError(), cv2.error("DOE^JOHN")])
-@pytest.mark.parametrize("stage", ["read", "standardise", "draw"])
+@pytest.mark.parametrize("stage", ["read", "standardize", "draw"])
 def test_error_in_one_file_does_not_stop_the_others(pictures, tmp_path, monkeypatch, stage, error):
     module, name = {
         "read": (radiograph, "read"),
-        "standardise": (preprocessing, "standardize"),
+        "standardize": (preprocessing, "standardize"),
         "draw": (plotting, "encode_figure"),
     }[stage]
     original = getattr(module, name)

@@ -34,7 +34,8 @@ def split():
 def segmenter(config, small_segmenter, tmp_path_factory):
     """A segmenter for all tests, so that its program compiles once; tests use different cache names."""
     folder = tmp_path_factory.mktemp("lungs")
-    return lung_segmenter.LungSegmenter(config, synthetic.see_dark_as_lung(from_config.segmenter(config)), folder)
+    weights = synthetic.make_threshold_weights(from_config.segmenter(config))
+    return lung_segmenter.LungSegmenter(config, weights, folder)
 
 
 def reopen(segmenter, config=None, variables=None):

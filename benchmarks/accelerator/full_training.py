@@ -1,4 +1,4 @@
-"""Train both networks at the paper's sizes on real radiographs for the minutes left, and evaluate them.
+"""Train both networks at the paper's sizes on real radiographs for the time that is left, and evaluate them.
 
 The trained weights are returned as safetensors in half precision in pieces of at most MAX_BYTES. The pieces are joined
 and loaded on the CPU in another process, and the predictions compared.
@@ -31,20 +31,20 @@ from cxrjax.runs import weights as exchange
 from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.training import trainer
 
-PART = "learned"
-MAX_BYTES = 15 * 2**20  # of a file of weights
+PART = "full_training"
+MAX_BYTES = 15 * 2**20  # maximum size of a file of weights
 RATE = 1e-3  # learning rate of the classifier, for random weights; penalties are lowered by the same factor
-SHARES = {"segment": 0.35, "classify": 0.25}  # of the time, including compilation; the rest is for the evaluation
-COMPARED = 16  # radiographs that the CPU also predicts
+TIME_FRACTIONS = {"segment": 0.35, "classify": 0.25}  # with compilation; the rest is for the evaluation
+NUM_COMPARED = 16  # radiographs that the CPU also predicts
 
 
 def run(sizes: Sizes, folder: Path, seconds: float, out: Path) -> Iterator[Row]:
     """Train the segmenter, then the classifier with its lung masks; return the weights, and evaluate both."""
-    segmenter = folder / "learned segmenter"
-    yield from _learn(_segmenter_config(sizes, folder), segmenter, SHARES["segment"] * seconds)
+    segmenter = folder / "trained segmenter"
+    yield from _train(_segmenter_config(sizes, folder), segmenter, TIME_FRACTIONS["segment"] * seconds)
     yield from _write_weights(segmenter, out / "segmenter")
-    classifier = folder / "learned classifier"
-    yield from _learn(_classifier_config(sizes, folder, segmenter), classifier, SHARES["classify"] * seconds)
+    classifier = folder / "trained classifier"
+    yield from _train(_classifier_config(sizes, folder, segmenter), classifier, TIME_FRACTIONS["classify"] * seconds)
     yield from _write_weights(classifier, out / "classifier")
     yield from _score(classifier, sizes)
     yield from _score(segmenter, sizes)
@@ -59,7 +59,7 @@ def _segmenter_config(sizes: Sizes, folder: Path) -> ConfigDict:
     config.training.schedule = "constant"  # because the number of steps is unknown
     config.data.num_threads = max(2, min(12, (os.cpu_count() or 2) - 2))
     if not real:
-        synthetic.write_data_set(folder / "masked", packed.FEW, sizes.image, masked=True)
+        synthetic.write_data_set(folder / "masked", packed.NUM_NOISE, sizes.image, masked=True)
     return config
 
 
@@ -68,17 +68,17 @@ def _classifier_config(sizes: Sizes, folder: Path, segmenter: Path) -> ConfigDic
     config.update_from_flattened_dict(sizes.changes)
     stored, classes = packed.locate_findings(folder, sizes)
     c = config.training
-    share = c.learning_rate / RATE
+    scale = c.learning_rate / RATE
     c.learning_rate = RATE
-    c.l1 *= share
-    config.optimizer.weight_decay *= share
+    c.l1 *= scale
+    config.optimizer.weight_decay *= scale
     config.pretrained, config.classifier.classes = "", classes
     config.data.dir, config.segmenter.workdir = str(stored), str(segmenter)
     config.data.num_threads = max(2, min(12, (os.cpu_count() or 2) - 2))
     return config
 
 
-def _learn(config: ConfigDict, workdir: Path, seconds: float) -> Iterator[Row]:
+def _train(config: ConfigDict, workdir: Path, seconds: float) -> Iterator[Row]:
     """Train for some seconds including compilation, and save the last weights as the best ones."""
     until = time.monotonic() + seconds
     settings = trainer.setup_workdir(freeze(config), workdir)
@@ -101,7 +101,7 @@ def _learn(config: ConfigDict, workdir: Path, seconds: float) -> Iterator[Row]:
 
 
 def _score(workdir: Path, sizes: Sizes) -> Iterator[Row]:
-    """Evaluate on the test split, or for noise on the validation split."""
+    """Evaluate a run on the test split; on the validation split if the radiographs are noise."""
     split = "test" if packed.is_packed(sizes) else "val"
     scores = evaluate.evaluate_run(workdir, split)["all"]
     task = run_dir.load_config(workdir).task
@@ -134,7 +134,7 @@ def _write_weights(workdir: Path, target: Path) -> Iterator[Row]:
         size += half.nbytes
     for number, piece in enumerate(pieces):
         safetensors.numpy.save_file(piece, f"{target}_{number}.safetensors")
-    yield Row(PART, f"{target.name}: returned weights", f"{len(pieces)} files of float16")
+    yield Row(PART, f"{target.name}: weights", f"{len(pieces)} files of float16")
 
 
 def join(pieces: list[Path], target: Path) -> None:
@@ -157,22 +157,24 @@ def import_both(out: Path, configs: Path, folder: Path) -> Path:
 
 
 def _compare_with_cpu(classifier: Path, folder: Path, out: Path, sizes: Sizes) -> Iterator[Row]:
-    """Compare the votes of a few test radiographs by the returned weights, here and on the CPU in another process."""
+    """Compare the votes of the returned weights for a few test radiographs, on the device and on the CPU."""
     back = folder / "back"
     back.mkdir()
     workdir = import_both(out, classifier, back)
-    np.savez(back / "images.npz", images=packed.load_images(COMPARED, sizes))
-    here = predict(workdir, back)
-    command = [sys.executable, "-m", "benchmarks.accelerator.learned", str(workdir), str(back)]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"JAX_PLATFORMS": "cpu"}, capture_output=True, text=True)
-    if done.returncode:
-        yield Row(PART, "predictions on the CPU", f"failed: {done.stderr.strip()[-300:]}")
+    np.savez(back / "images.npz", images=packed.load_images(NUM_COMPARED, sizes))
+    votes = predict(workdir, back)
+    command = [sys.executable, "-m", "benchmarks.accelerator.full_training", str(workdir), str(back)]
+    process = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"JAX_PLATFORMS": "cpu"}, capture_output=True, text=True
+    )
+    if process.returncode:
+        yield Row(PART, "predictions on the CPU", f"failed: {process.stderr.strip()[-300:]}")
         return
-    there = np.array(json.loads(done.stdout.splitlines()[-1]))
-    equal = (here.argmax(1) == there.argmax(1)).sum()
-    moved = np.abs(here - there).sum(1) / 2
-    note = f"at most {moved.max():.0f} votes of a radiograph differ"
-    yield Row(PART, "labels equal to the CPU's", f"{equal} of {len(here)}", note=note)
+    cpu_votes = np.array(json.loads(process.stdout.splitlines()[-1]))
+    num_equal = (votes.argmax(1) == cpu_votes.argmax(1)).sum()
+    num_different = np.abs(votes - cpu_votes).sum(1) / 2
+    note = f"at most {num_different.max():.0f} votes of a radiograph differ"
+    yield Row(PART, "labels equal to the CPU's", f"{num_equal} of {len(votes)}", note=note)
 
 
 def predict(workdir: Path, folder: Path) -> np.ndarray:
@@ -180,7 +182,9 @@ def predict(workdir: Path, folder: Path) -> np.ndarray:
     with np.load(folder / "images.npz") as arrays:
         images = arrays["images"]
     model = predictor.load_predictor(workdir, use_ood_detector=False)
-    return np.stack([one.votes for one in model.predict(images, min(len(images), model.config.evaluation.batch_size))])
+    return np.stack(
+        [prediction.votes for prediction in model.predict(images, min(len(images), model.config.evaluation.batch_size))]
+    )
 
 
 if __name__ == "__main__":

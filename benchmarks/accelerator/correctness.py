@@ -1,4 +1,4 @@
-"""Correctness: compare an accelerator's results with a CPU's in float32, and two equal runs with each other."""
+"""Compare an accelerator's results with a CPU's in float32, and the results of two equal trainings."""
 
 import json
 import time
@@ -14,10 +14,10 @@ from benchmarks.accelerator.sizes import Sizes
 from cxrjax.metrics import classification
 from cxrjax.training import trainer
 
-PART = "right"
-WANTED = {"float32": 1e-5, "bfloat16": 1e-2}
-MIN_VOTE_MARGIN = 5  # of the CPU's first class over its second; with a larger margin the label has to be the same
-REPEATED = "repeated.json"  # whether two equal runs gave equal results, by task
+PART = "correctness"
+TARGETS = {"float32": 1e-5, "bfloat16": 1e-2}
+MIN_VOTE_MARGIN = 5  # votes of the CPU's first class over its second; with a larger margin, labels must be equal
+REPEATED = "repeated.json"  # file: whether two equal runs gave equal results, by task
 TIMEOUT = 240.0  # seconds to wait for the CPU's results
 
 
@@ -38,7 +38,7 @@ def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
 
 
 def compare(name: str, precision: str, arrays: cases.Arrays, folder: Path) -> Iterator[Row]:
-    """Compare the results of a case with the CPU's, and wait for those if necessary."""
+    """Compare the results of a case with the CPU's, which are waited for if necessary."""
     reference = _wait_for(cases.locate(folder, name))
     if reference is None:
         yield Row(PART, f"{name}, {precision}", "no reference: the CPU did not finish in time")
@@ -48,52 +48,52 @@ def compare(name: str, precision: str, arrays: cases.Arrays, folder: Path) -> It
         return
     for what, array in arrays.items():
         error = cases.relative_error(array, reference[what])
-        note = f"wanted < {WANTED[precision]:.0e}: {'met' if error < WANTED[precision] else 'missed'}"
+        note = f"target: below {TARGETS[precision]:.0e}: {'met' if error < TARGETS[precision] else 'missed'}"
         yield Row(PART, f"{name}, {precision}: {what}", error, "relative error", note=note)
 
 
 def repeat(sizes: Sizes, folder: Path) -> Iterator[Row]:
     """Train twice from the same start and compare the results bit by bit; measure the time of a step."""
     equal = {}
-    for task, lay_out in (("classifier", cases.classifier_training), ("segmenter", cases.segmenter_training)):
-        training = lay_out(sizes, "bfloat16")
+    for task, build_trainer in (("classifier", cases.classifier_training), ("segmenter", cases.segmenter_training)):
+        training = build_trainer(sizes, "bfloat16")
         first, _ = _train(training, sizes.steps)
         second, seconds = _train(training, sizes.steps)
         equal[task] = all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-        words = "bit for bit" if equal[task] else "not equal"
-        yield Row(PART, f"{task}: two runs of {sizes.steps} steps", words)
-        yield Row(PART, f"{task}: a step of these", 1e3 * seconds, "ms", note="beside other work")
+        outcome = "equal bit for bit" if equal[task] else "not equal"
+        yield Row(PART, f"{task}: two runs of {sizes.steps} steps", outcome)
+        yield Row(PART, f"{task}: time of a step", 1e3 * seconds, "ms", note="with other load")
     (folder / REPEATED).write_text(json.dumps(equal))
 
 
-def repeat_by_flag(sizes: Sizes, folder: Path) -> Iterator[Row]:
-    """Run `repeat` with XLA's flag for deterministic kernels, if the runs were not equal without it."""
+def repeat_with_flag(sizes: Sizes, folder: Path) -> Iterator[Row]:
+    """Run `repeat` with XLA's flag for deterministic kernels if the runs were not equal without it."""
     repeated = folder / REPEATED
     if repeated.exists() and all(json.loads(repeated.read_text()).values()):
-        yield Row(PART, "flag for equal runs", "not needed")
+        yield Row(PART, "--xla_gpu_deterministic_ops", "not needed")
         return
     for row in repeat(sizes, folder):
         yield Row(PART, f"{row.what}, --xla_gpu_deterministic_ops", row.value, row.unit)
 
 
-def compare_predictions(found: cases.Arrays, reference: cases.Arrays) -> Iterator[Row]:
+def compare_predictions(predicted: cases.Arrays, reference: cases.Arrays) -> Iterator[Row]:
     """Compare labels with a clear majority of votes, and lung masks."""
     ordered = np.sort(reference["votes"], axis=1)
     is_clear = ordered[:, -1] - ordered[:, -2] > MIN_VOTE_MARGIN
-    same = found["votes"].argmax(1) == reference["votes"].argmax(1)
+    same = predicted["votes"].argmax(1) == reference["votes"].argmax(1)
     equal = f"{(same & is_clear).sum()} of {is_clear.sum()}"
     yield Row(PART, "labels equal to the CPU's, with a clear majority", equal)
-    moved = np.abs(found["votes"] - reference["votes"]).sum(1) / 2
-    yield Row(PART, "votes that differ, most of any radiograph", float(moved.max()), "votes")
-    dice = [classification.dice(*pair) for pair in zip(found["lungs"], reference["lungs"], strict=True)]
-    yield Row(PART, "Dice of lungs with the CPU's, lowest", float(np.min(dice)), note="wanted > 0.99")
+    num_different = np.abs(predicted["votes"] - reference["votes"]).sum(1) / 2
+    yield Row(PART, "largest number of votes of a radiograph that differ", float(num_different.max()), "votes")
+    dice = [classification.dice(*pair) for pair in zip(predicted["lungs"], reference["lungs"], strict=True)]
+    yield Row(PART, "lowest Dice of lungs with the CPU's", float(np.min(dice)), note="target: above 0.99")
 
 
 def _order() -> list[tuple[str, str]]:
     """Return the cases and their precisions, most important first; `predictions` uses bfloat16 on an accelerator."""
-    order = [(name, precision) for precision in WANTED for name in ("segmenter logits", "classifier logits")]
+    order = [(name, precision) for precision in TARGETS for name in ("segmenter logits", "classifier logits")]
     order.append(("predictions", "bfloat16"))
-    return order + [(f"{task} step", precision) for precision in WANTED for task in ("classifier", "segmenter")]
+    return order + [(f"{task} step", precision) for precision in TARGETS for task in ("classifier", "segmenter")]
 
 
 def _train(training: trainer.Trainer, count: int) -> tuple[list[np.ndarray], float]:
@@ -109,7 +109,7 @@ def _train(training: trainer.Trainer, count: int) -> tuple[list[np.ndarray], flo
 
 
 def _wait_for(path: Path) -> cases.Arrays | None:
-    """Wait for a file of the process on the CPU and read it; None if it is not written in time."""
+    """Wait for a file of the process on the CPU and read it; return None if it is not written in time."""
     finished = path.parent / cases.FINISHED
     until = time.monotonic() + TIMEOUT
     while not path.exists():
