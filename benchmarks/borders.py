@@ -41,7 +41,7 @@ def pad(pixels: np.ndarray, vertical: float, horizontal: float, level: float) ->
     rows = round(vertical * pixels.shape[0])
     columns = round(horizontal * pixels.shape[1])
     widths = ((rows, rows), (columns, columns))
-    value = round(level * _highest(pixels))
+    value = round(level * _white_level(pixels))
     return Bordered(np.pad(pixels, widths, constant_values=value), np.pad(np.ones(pixels.shape, bool), widths))
 
 
@@ -55,7 +55,7 @@ def rotate(bordered: Bordered, degrees: float, level: float = 0) -> Bordered:
     """Rotate an image in its frame; the corners get a level from 0 to 1."""
     height, width = bordered.pixels.shape
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
-    value = round(level * _highest(bordered.pixels))
+    value = round(level * _white_level(bordered.pixels))
     pixels = cv2.warpAffine(bordered.pixels, matrix, (width, height), borderValue=value)
     inside = cv2.warpAffine(bordered.inside.astype(np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST)
     return Bordered(pixels, inside > 0)
@@ -63,7 +63,7 @@ def rotate(bordered: Bordered, degrees: float, level: float = 0) -> Bordered:
 
 def add_noise(bordered: Bordered) -> Bordered:
     """Replace the border with noise of a few levels."""
-    unit = (_highest(bordered.pixels) + 1) // 256
+    unit = (_white_level(bordered.pixels) + 1) // 256
     noise = unit * np.random.default_rng(0).integers(0, NOISE, bordered.pixels.shape)
     return bordered._replace(pixels=np.where(bordered.inside, bordered.pixels, noise).astype(bordered.pixels.dtype))
 
@@ -80,7 +80,7 @@ def write_text(bordered: Bordered) -> Bordered:
     pixels = bordered.pixels.copy()
     top = int(np.argmax(bordered.inside.any(axis=1)))
     left = int(np.argmax(bordered.inside.any(axis=0)))
-    white = int(_highest(pixels))
+    white = int(_white_level(pixels))
     cv2.putText(pixels, "R", (left // 4, pixels.shape[0] // 3), 0, left / 40, white, max(1, left // 20))
     cv2.putText(pixels, "AP PORTABLE 12:30", (left, top // 2), 0, top / 80, white, max(1, top // 60))
     return bordered._replace(pixels=pixels)
@@ -93,17 +93,17 @@ def without_border(pixels: np.ndarray) -> Bordered:
 
 CASES: dict[str, Callable[[np.ndarray], Bordered]] = {
     NONE: without_border,
-    "JPEG alone": lambda pixels: compress(without_border(pixels)),
-    "black 15% all round": lambda pixels: pad(pixels, 0.15, 0.15, 0),
+    "no border, JPEG": lambda pixels: compress(without_border(pixels)),
+    "black 15% on all sides": lambda pixels: pad(pixels, 0.15, 0.15, 0),
     "the same, JPEG": lambda pixels: compress(pad(pixels, 0.15, 0.15, 0)),
     "the same, with text": lambda pixels: write_text(pad(pixels, 0.15, 0.15, 0)),
-    "noise 0 to 5, 15% all round": lambda pixels: add_noise(pad(pixels, 0.15, 0.15, 0)),
+    "noise 0 to 5, 15% on all sides": lambda pixels: add_noise(pad(pixels, 0.15, 0.15, 0)),
     "the same noise, JPEG": lambda pixels: compress(add_noise(pad(pixels, 0.15, 0.15, 0))),
     "black 25% left and right": lambda pixels: pad(pixels, 0, 0.25, 0),
     "letterbox 16:9": letterbox,
     "letterbox 16:9, noise, JPEG": lambda pixels: compress(add_noise(letterbox(pixels))),
-    "white 10% all round": lambda pixels: pad(pixels, 0.1, 0.1, 1),
-    "gray 10% all round": lambda pixels: pad(pixels, 0.1, 0.1, 0.5),
+    "white 10% on all sides": lambda pixels: pad(pixels, 0.1, 0.1, 1),
+    "gray 10% on all sides": lambda pixels: pad(pixels, 0.1, 0.1, 0.5),
     "rotated 7°, black corners": lambda pixels: rotate(without_border(pixels), 7),
     "rotated 7°, noise": lambda pixels: add_noise(rotate(without_border(pixels), 7)),
     "rotated 7°, white corners": lambda pixels: rotate(without_border(pixels), 7, 1),
@@ -125,7 +125,7 @@ def read(directory: str, split: str, count: int) -> Iterator[tuple[Radiograph, s
 
 
 def measure(predictor: Predictor, cases: list[tuple[Radiograph, str]], method: str) -> dict[str, dict[str, Any]]:
-    """Measure every border; return the rows of the table."""
+    """Measure all borders; return the rows of the table by border."""
     image_config = predictor.config.image
     rows: dict[str, dict[str, Any]] = {}
     without: list[np.ndarray] = []
@@ -157,7 +157,8 @@ def measure(predictor: Predictor, cases: list[tuple[Radiograph, str]], method: s
 
 def print_table(rows: dict[str, dict[str, Any]], count: int) -> None:
     """Print one row per border, in Markdown."""
-    print(f"| border | accuracy | flagged of {count} | p5, p50, p95 differ by | at most |\n|---|---|---|---|---|")
+    print(f"| border | accuracy | flagged of {count} | mean change of p5, p50, p95 | largest change |")
+    print("|---|---|---|---|---|")
     for name, row in rows.items():
         accuracy = "–" if row["accuracy"] is None else f"{row['accuracy']:.2f}"
         flagged = "–" if row["flagged"] is None else row["flagged"]
@@ -170,7 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, required=True, help="run directory")
     parser.add_argument("--data", help="a prepared data set (default: the run's own)")
-    parser.add_argument("--split", default="test", help="default: %(default)s")
+    parser.add_argument("--split", default="test", help="split to read (default: %(default)s)")
     parser.add_argument("--count", type=int, default=20, help="radiographs per border (default: %(default)s)")
     parser.add_argument("--borders", choices=METHODS, help="method of finding borders (default: the run's)")
     parser.add_argument("--json", type=Path, help="file to write the results to")
@@ -183,8 +184,8 @@ def main() -> None:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def _highest(pixels: np.ndarray) -> int:
-    """Return white: the highest value of the pixels' depth."""
+def _white_level(pixels: np.ndarray) -> int:
+    """Return the level of white: 255 for uint8, else the highest value of the pixels."""
     return 255 if pixels.dtype == np.uint8 else int(pixels.max())
 
 

@@ -2,11 +2,11 @@
 
     python -m benchmarks.coverage [--quick] [--repetitions=1000] [--output=benchmarks/COVERAGE.md]
 
-Synthetic predictions of four classes with prevalences of 50, 30, 15 and 5 % of the patients, by a network of moderate
-and one of high skill. For each set of predictions, all metrics are computed with their intervals, as evaluation,
-comparison and audit do. In one setting every radiograph has its own patient; in the other a patient has 1, 2, 3, 5 or 8
-radiographs, which share the label and half of the variance of the network's output. The true value is the mean of
-several sets of 200,000 radiographs from the same distribution.
+The predictions are synthetic: four classes with prevalences of 50, 30, 15 and 5 % of the patients, and two networks,
+one of moderate and one of high skill. For each set of predictions, all metrics are computed with their intervals, as in
+evaluation, comparison and audit. In one setting every radiograph has its own patient; in the other a patient has 1, 2,
+3, 5 or 8 radiographs, which share the label and half of the variance of the network's output. The true value is the
+mean of several sets of 200,000 radiographs from the same distribution.
 """
 
 import argparse
@@ -29,12 +29,12 @@ PREVALENCES = {"50 %": 0.5, "30 %": 0.3, "15 %": 0.15, "5 %": 0.05}
 SKILLS = {"moderate": 1.6, "high": 4.0}
 SHARED = 0.5  # fraction of the variance of an output that the radiographs of a patient share
 RADIOGRAPHS_PER_PATIENT = (1, 1, 2, 3, 5, 8)  # with equal probability
-CHANCE = 0.5  # of an AUROC
+CHANCE = 0.5  # AUROC of a random guess
 RESAMPLES = 400
 NUM_TRUTH = 200_000  # radiographs
 NUM_TRUTH_SETS = 3
 COVERAGE_RANGE = 93.0, 98.0  # percent, acceptable
-LOW_IS_GOOD = ("ECE", "Brier score", "log loss")
+LOWER_IS_BETTER = ("ECE", "Brier score", "log loss")
 
 
 class Case(NamedTuple):
@@ -44,7 +44,7 @@ class Case(NamedTuple):
     truth: NDArray  # int [n]
     networks: list[NDArray]  # probabilities [n, K]: the network, another of equal skill, and a weaker shortcut
     dice: NDArray  # [n], of lungs
-    failed: NDArray  # [n], the same with one in ten set to 0
+    failed: NDArray  # [n], `dice` with one in ten set to 0
 
 
 class Column(NamedTuple):
@@ -53,7 +53,7 @@ class Column(NamedTuple):
     count: int
     clustered: bool
     truth: dict[str, float]
-    counts: dict[str, NDArray]  # for each metric [4]: intervals that contain the truth, are above, below, missing
+    counts: dict[str, NDArray]  # for each metric [4]: intervals that contain the truth, are above it, below it, missing
 
 
 def draw_case(rng: np.random.Generator, count: int, skill: float, clustered: bool) -> Case:
@@ -126,12 +126,12 @@ def measure(case: Case, weights: NDArray) -> dict[str, Any]:
 
 
 def find_truth(skill: float, clustered: bool) -> dict[str, float]:
-    """Return the true metrics, as the mean over `NUM_TRUTH_SETS` sets of `NUM_TRUTH` radiographs."""
-    everyone = np.ones((1, NUM_TRUTH))
+    """Estimate the true metrics as the mean over `NUM_TRUTH_SETS` sets of `NUM_TRUTH` radiographs."""
+    weights = np.ones((1, NUM_TRUTH))
     sets = []
     for number in range(NUM_TRUTH_SETS):
         case = draw_case(np.random.default_rng([0, number]), NUM_TRUTH, skill, clustered)
-        sets.append(confidence.point_estimates(measure(case, everyone)))
+        sets.append(confidence.point_estimates(measure(case, weights)))
     return {name: float(np.mean([metrics[name] for metrics in sets])) for name in sets[0]}
 
 
@@ -154,9 +154,13 @@ def simulate(skill: float, count: int, clustered: bool, repetitions: int, truth:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="40 repetitions with 40 and 100 radiographs")
-    parser.add_argument("--repetitions", type=int, default=1000, help="per number of radiographs")
-    parser.add_argument("--skill", choices=SKILLS, help="one skill only (default: all)")
-    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="number of parallel processes")
+    parser.add_argument(
+        "--repetitions", type=int, default=1000, help="repetitions per number of radiographs (default: %(default)s)"
+    )
+    parser.add_argument("--skill", choices=SKILLS, help="simulate one skill only (default: all)")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count(), help="parallel processes (default: %(default)s)"
+    )
     parser.add_argument("--output", type=Path, help="Markdown file to write the tables to")
     options = parser.parse_args(arguments)
     repetitions = 40 if options.quick else options.repetitions
@@ -194,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def tabulate(columns: Sequence[Column]) -> list[str]:
-    """Return a Markdown table: the coverage in percent, and in brackets the percentage of misses that flatter."""
+    """Return the lines of a Markdown table: the coverage and, in brackets, the flattering misses, in percent."""
     headers = [f"{column.count}{', by patient' if column.clustered else ''}" for column in columns]
     cell_counts = [counts for column in columns for counts in column.counts.values()]
     coverage = np.array([100 * counts[0] / counts[[0, 1, 2]].sum() for counts in cell_counts])
@@ -220,7 +224,7 @@ def _format_cell(name: str, counts: NDArray | None) -> str:
         return "–"
     coverage, above, below = 100 * counts[:3] / counts[:3].sum()
     missing = 100 * counts[3] / counts.sum()
-    flattering = below if name in LOW_IS_GOOD else above
+    flattering = below if name in LOWER_IS_BETTER else above
     return f"{coverage:.1f} ({flattering:.1f})" + (f", {missing:.1f} without" if missing else "")
 
 

@@ -2,12 +2,12 @@
 
     python -m benchmarks.ood --workdir=runs/benchmark_classify --sheet=ood.png --json=ood.json [--folder=IMAGES]
 
-Cases: unchanged radiographs of a split; the same rotated, inverted, or cut; blank images; noise; photographs (three, of
-scikit-learn and matplotlib, in random crops); a CT slice and two MR slices (of pydicom and matplotlib); roughly drawn
-lateral views, CT slices and hands; and the images of a folder, such as real lateral views: --folder=DIR. The table has
-the fraction flagged with its Wilson interval, which counts crops of one photograph and radiographs of one patient as
-one, and the most frequent reason. Every image is standardized as a file would be; an image with a single gray level,
-which standardization refuses, counts as flagged.
+The cases are unchanged radiographs of a split; the same radiographs rotated, inverted or cropped; blank images; noise;
+random crops of three photographs (of scikit-learn and matplotlib); a CT slice and two MR slices (of pydicom and
+matplotlib); roughly drawn lateral views, CT slices and hands; and the images of a folder (--folder=DIR), such as real
+lateral views. The table has the fraction flagged with its Wilson interval, which counts crops of one photograph and
+radiographs of one patient as one, and the most frequent reason. Every image is standardized as a file would be; an
+image with a single gray level, which standardization refuses, counts as flagged.
 """
 
 import argparse
@@ -43,12 +43,12 @@ def corrupt(images: np.ndarray, rng: np.random.Generator) -> dict[str, list[Imag
     corners = [(int(row), int(column)) for row, column in rng.integers(0, 2, (len(images), 2)) * half]
     return {
         UNCHANGED: list(images),
-        "left for right": [image[:, ::-1] for image in images],
+        "mirrored left to right": [image[:, ::-1] for image in images],
         "inverted": [255 - image for image in images],
         "rotated by 90° clockwise": [np.rot90(image, -1) for image in images],
         "rotated by 90° counterclockwise": [np.rot90(image) for image in images],
         "rotated by 180°": [image[::-1, ::-1] for image in images],
-        "upside down": [image[::-1] for image in images],
+        "mirrored top to bottom": [image[::-1] for image in images],
         "one half": [image[:, c : c + half] for image, (_, c) in zip(images, corners, strict=True)],
         "one corner": [image[r : r + half, c : c + half] for image, (r, c) in zip(images, corners, strict=True)],
     }
@@ -184,9 +184,9 @@ def main() -> None:
     parser.add_argument(
         "--workdir", type=Path, required=True, help="run directory of a classifier with its OOD detector"
     )
-    parser.add_argument("--split", default="test", help="of the run's data (default: %(default)s)")
+    parser.add_argument("--split", default="test", help="split of the run's data (default: %(default)s)")
     parser.add_argument("--count", type=int, default=50, help="images per case (default: %(default)s)")
-    parser.add_argument("--folder", type=Path, help="folder of further images, as one more case")
+    parser.add_argument("--folder", type=Path, help="folder of images to use as an additional case")
     parser.add_argument("--sheet", help="image file to draw some images of each case to")
     parser.add_argument("--json", help="file to write the results to")
     options = parser.parse_args()
@@ -200,7 +200,7 @@ def main() -> None:
     patients = [patient or path for patient, path in zip(sample.patients, sample.paths, strict=True)]
     corrupted = corrupt(sample.images, rng)
     origins = dict.fromkeys(corrupted, patients) | {PHOTOGRAPHS: [i % NUM_PHOTOGRAPHS for i in range(options.count)]}
-    origins["blank"] = [0] * options.count  # they differ only in their level
+    origins["blank"] = [0] * options.count  # blank images differ only in their level
     other_images = load_other_images(options.count, rng)
     cases = corrupted | other_images | draw_other_images(options.count, config.image.size, rng)
     if options.folder:

@@ -2,9 +2,10 @@
 
     python -m benchmarks.prepare_dicoms --count=500,30000 --size=128 --workers=1,2 --json=prepare_dicoms.json
 
-Writes synthetic DICOM files and prepares them with `python -m data_prep table`, for each number of workers from the
-start. Seconds are those of the whole command, including imports and the start of Beam; memory is the largest sum of the
-resident sets of its processes. Two counts show whether memory grows with the data set. Two workers need Apache Beam.
+Writes synthetic DICOM files and prepares them with `python -m data_prep table`, starting again for each number of
+workers. Seconds are those of the whole command, including imports and the start of Beam; memory is the largest sum of
+the resident sets of its processes. Two counts show whether memory grows with the data set. Two workers need Apache
+Beam.
 """
 
 import argparse
@@ -70,7 +71,7 @@ def parse_numbers(text: str) -> list[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=parse_numbers, default=[500], help="numbers of files, such as 500,30000")
-    parser.add_argument("--size", type=int, default=512, help="side in pixels (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=512, help="side of an image in pixels (default: %(default)s)")
     parser.add_argument("--workers", type=parse_numbers, default=[1, 2], help="numbers of workers, such as 1,2")
     parser.add_argument("--folder", help="folder with space for twice the files (default: the system's temporary one)")
     parser.add_argument("--json", help="file to write the results to")

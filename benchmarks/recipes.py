@@ -1,4 +1,4 @@
-"""Train every published recipe on one data set with one budget, and compare with predictions from the source alone.
+"""Train every published recipe on one data set with one budget, and compare them with a guess from the source alone.
 
     make recipes BENCHMARK=benchmark.csv
     python -m benchmarks.recipes --findings=data/findings --lungs=data/lungs --segmenter=runs/benchmark_segment
@@ -29,7 +29,7 @@ COST = "cost.json"
 
 
 class Recipe(NamedTuple):
-    """A config and further flags."""
+    """A config with changed settings."""
 
     name: str
     config: str
@@ -94,7 +94,7 @@ def folder(recipe: Recipe, out: Path) -> Path:
 
 
 def run(recipe: Recipe, options: argparse.Namespace) -> bool:
-    """Train and evaluate a recipe unless it is done; return whether it succeeded."""
+    """Train and evaluate a recipe unless its results exist; return whether it succeeded."""
     workdir = folder(recipe, options.out)
     data = options.lungs if recipe in LUNGS else options.findings
     config = f"--config=benchmarks/small_budget.py:{recipe.config}{',published' if options.published else ''}"
@@ -114,7 +114,7 @@ def run(recipe: Recipe, options: argparse.Namespace) -> bool:
         if process.returncode:
             return False
         if product == COST:
-            seconds = None if is_resumed else cpu_seconds() - before  # those of an interrupted process are unknown
+            seconds = None if is_resumed else cpu_seconds() - before  # those of an interrupted process are not known
             cost = {"cpu_seconds": seconds, "weights": count_weights(workdir)}
             atomic_files.atomic_write(workdir / COST, json.dumps(cost).encode())
     return True
@@ -134,7 +134,7 @@ def cpu_seconds() -> float:
 
 
 def format_tables(out: Path) -> str:
-    """Return the metrics of all finished runs as Markdown."""
+    """Return the metrics of all finished runs as Markdown tables."""
     epochs = small_budget.EPOCHS
     lines = [
         "| lungs | millions of weights | CPU minutes | Dice, val | Dice, test | Jaccard, test |",

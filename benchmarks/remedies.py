@@ -4,10 +4,11 @@
     python -m benchmarks.remedies --out=runs/remedies
     python -m benchmarks.remedies --out=runs/remedies --real=TABLE.csv   # on real radiographs, `remedies_real`
 
-For each planted feature, strength, remedy and seed, trains a small classifier and records how well it recognizes the
-class of the feature on the test split, where the feature goes with the class as in training, and on the split "broken",
-where it says nothing. A training on data where the feature says nothing (strength 0.5) is what can be reached.
-Writes OUT/cells/NAME.json for each training and benchmarks/REMEDIES.md from all of them; the same command resumes.
+For each planted feature, strength, remedy and seed, trains a small classifier and measures how well it recognizes the
+class of the feature on the test split, where the feature is associated with the class as in training, and on the split
+"broken", where it says nothing about the class. A training on data where the feature says nothing (strength 0.5) is the
+reference. Writes OUT/cells/NAME.json for each training, and benchmarks/REMEDIES.md from all of them. The same command
+resumes an interrupted run.
 """
 
 import argparse
@@ -37,8 +38,8 @@ from data_prep.phantom.planted import BROKEN, FEATURES, PLANTED_LABEL
 
 STRENGTHS = (0.95, 1.0, 0.8)
 NO_SHORTCUT = 0.5
-_DONE = "done"  # file in the folder of a training that has ended
-# Name -> settings under `config`.
+_FINISHED = "done"  # file in the folder of a finished training
+# Name -> changed settings, by config key.
 REMEDIES: dict[str, dict[str, Any]] = {
     "none": {},
     "balance": {"remedy.balance": True},
@@ -49,7 +50,7 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "surroundings": {"remedy.surroundings": 1.0},
     "spectrum": {"remedy.spectrum": 1.0},
     "equalize": {"image.equalize": True},
-    "center_crop": {"patches.center_crop": 0.25, "training.augment_probability": 0.0},  # the middle, in training too
+    "center_crop": {"patches.center_crop": 0.25, "training.augment_probability": 0.0},  # also in training
     "scale": {"augmentation.scale": 0.3},
     "balance+scale": {"remedy.balance": True, "augmentation.scale": 0.3},
     "balance+spectrum": {"remedy.balance": True, "remedy.spectrum": 1.0},
@@ -62,11 +63,11 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "balance+surroundings": {"remedy.balance": True, "remedy.surroundings": 1.0},
     "mask_lungs": {"patches.mask_lungs": True},
     "lung_box": {"patches.mode": "lung_bbox"},
-    # of a training without a remedy, trained again on the training split; with a penalty, where it is named
+    # The last layer of a training without a remedy, trained again on the training split with a penalty of _PENALTIES.
     "last_layer": {},
     "last_layer_1": {},
 }
-_PENALTIES = {"last_layer": 0.01, "last_layer_1": 1.0}  # of the squared weights
+_PENALTIES = {"last_layer": 0.01, "last_layer_1": 1.0}  # factors of the squared weights
 QUICK_REMEDIES = ("none", "balance", "spectrum", "center_crop", "bias_balanced", "last_layer")
 QUICK_MINUTES = 20.0
 
@@ -87,12 +88,28 @@ class Cell(NamedTuple):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/remedies"), help="folder of the data and the results")
-    parser.add_argument("--report", type=Path, default=Path("benchmarks/REMEDIES.md"), help="the table to write")
-    parser.add_argument("--quick", action="store_true", help=f"begin no training after {QUICK_MINUTES:.0f} minutes")
-    parser.add_argument("--minutes", type=float, default=0.0, help="begin no training after this time; 0: no limit")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/remedies"),
+        help="folder of the data and the results (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        default=Path("benchmarks/REMEDIES.md"),
+        help="Markdown file to write (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"one seed, fewer remedies, and no new training after {QUICK_MINUTES:.0f} minutes",
+    )
+    parser.add_argument("--minutes", type=float, default=0.0, help="start no training after this time; 0: no limit")
     parser.add_argument("--only", default="", help="only trainings whose name contains this text")
-    parser.add_argument("--real", type=Path, help="table of real radiographs of several sources, in place of phantoms")
+    parser.add_argument(
+        "--real", type=Path, help="table of real radiographs of several sources, to be used instead of phantoms"
+    )
     options = parser.parse_args()
     minutes = options.minutes or (QUICK_MINUTES if options.quick else float("inf"))
     end = time.monotonic() + 60 * minutes
@@ -117,7 +134,7 @@ def main() -> int:
 
 
 def list_cells(quick: bool) -> Iterator[Cell]:
-    """Yield the trainings, those first that the wanted facts rest on: for each seed, the reference and the remedies."""
+    """Yield the trainings, most important first: for each seed, the reference and then the remedies."""
     seeds = range(1 if quick else 3)
     remedies = QUICK_REMEDIES if quick else tuple(REMEDIES)
     for seed, strength, feature in itertools.product(seeds, STRENGTHS[:2] if quick else STRENGTHS, FEATURES):
@@ -127,17 +144,17 @@ def list_cells(quick: bool) -> Iterator[Cell]:
 
 
 def run(cell: Cell, out: Path) -> dict[str, Any]:
-    """Train one classifier, and return its scores; {"refused": reason} where the tool refuses the training."""
+    """Train one classifier and return its scores; {"refused": reason} if cxrjax refuses the training."""
     data = _prepare_data(cell, out)
     start = time.process_time()
-    # A last layer is trained again on the features of the training without a remedy.
+    # The last layer is trained again on the features of the training without a remedy.
     trained = cell._replace(remedy="none") if cell.remedy in _PENALTIES else cell
     workdir = out / "runs" / trained.name
     try:
-        if not (workdir / _DONE).exists():
+        if not (workdir / _FINISHED).exists():
             shutil.rmtree(workdir, ignore_errors=True)
             trainer.train(freeze(_config(trained, data, out)), workdir)
-            (workdir / _DONE).touch()
+            (workdir / _FINISHED).touch()
         if cell.remedy in _PENALTIES:
             target = out / "runs" / cell.name
             shutil.rmtree(target, ignore_errors=True)
@@ -153,7 +170,7 @@ def run(cell: Cell, out: Path) -> dict[str, Any]:
 
 
 def _prepare_data(cell: Cell, out: Path) -> Path:
-    """Draw the phantoms of a feature and a strength, unless they are there; return the data set's folder."""
+    """Draw the phantoms of a feature and a strength unless they exist; return the folder of the data set."""
     name = f"{cell.feature}_{round(100 * cell.strength)}"
     if not (out / "data" / name).exists():
         planted = f"--planted={cell.feature}={cell.strength:g}"
@@ -164,9 +181,9 @@ def _prepare_data(cell: Cell, out: Path) -> Path:
 
 
 def _train_segmenter(out: Path) -> Path:
-    """Train a small segmenter on phantoms without a shortcut, unless it is there; return its run directory."""
+    """Train a small segmenter on phantoms without a shortcut unless it exists; return its run directory."""
     workdir = out / "segmenter"
-    if (workdir / _DONE).exists():
+    if (workdir / _FINISHED).exists():
         return workdir
     shutil.rmtree(workdir, ignore_errors=True)
     config: Any = default_config()
@@ -185,7 +202,7 @@ def _train_segmenter(out: Path) -> Path:
     config.tracking.trackers = ()
     config.tracking.num_images = 0
     trainer.train(freeze(config), workdir)
-    (workdir / _DONE).touch()
+    (workdir / _FINISHED).touch()
     return workdir
 
 
@@ -201,7 +218,7 @@ def _config(cell: Cell, data: Path, out: Path) -> Any:
 def _score(
     cell: Cell, out: Path, workdir: Path, data: Path, split: str, counts: dict[str, dict[str, int]]
 ) -> dict[str, float | None]:
-    """Return the area under the ROC curve of the planted class against all others, of the network and of the source."""
+    """Predict a split, save the scores, and return the metrics of `measure` for the planted class."""
     predictor = load_predictor(workdir)
     radiographs = dataset.load(
         str(data),
@@ -225,13 +242,13 @@ def _score(
 def measure(
     positive: np.ndarray, scores: np.ndarray, sources: np.ndarray, shares: np.ndarray
 ) -> dict[str, float | None]:
-    """Return the scores of a split.
+    """Return the metrics of a split; None for an undefined metric.
 
     Args:
         positive: bool [n], whether each radiograph is of the planted class.
-        scores: [n], probability of the class.
-        sources: source of each.
-        shares: [n], how frequent the class is in training in the source of each.
+        scores: [n], predicted probability of the class.
+        sources: [n], source of each radiograph.
+        shares: [n], frequency of the class among the training radiographs of that source.
     """
     network = simple.bootstrap_ci(simple.auroc, positive, scores, num_resamples=500)
     once = np.ones((1, len(scores)))

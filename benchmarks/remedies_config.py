@@ -1,4 +1,4 @@
-"""The classifier that the benchmarks of remedies train: small, so that a training takes seconds."""
+"""The small classifier of the benchmarks of remedies, whose training takes seconds."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +17,8 @@ def small_classifier(data: Path, seed: int, settings: Mapping[str, Any]) -> Any:
 
     Args:
         data: folder of the data set.
-        seed: of the training.
-        settings: "section.name" -> value, those of a remedy.
+        seed: seed of the training.
+        settings: settings of a remedy, by config key.
     """
     config: Any = default_config()
     config.task = "classify"
@@ -52,7 +52,7 @@ def needs_lungs(settings: Mapping[str, Any]) -> bool:
 
 
 def load_predictor(workdir: Path) -> Predictor:
-    """Load a trained classifier, without the lungs where only its training needed them."""
+    """Load a trained classifier, without its segmenter if only the training needed lungs."""
     run = load_run(workdir, use_ood_detector=False)
     if not run.config.patches.mask_lungs and run.config.patches.mode == "global":
         run = run._replace(spec=run.spec._replace(segmenter=None))

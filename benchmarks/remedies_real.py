@@ -1,10 +1,11 @@
-"""Measure remedies on real radiographs of several sources: each source is left out of training in turn.
+"""Measure remedies on real radiographs of several sources, each of which is left out of training in turn.
 
     python -m benchmarks.remedies --real=TABLE.csv --out=runs/remedies
 
-The table has the columns path, label, dataset (or source) and patient_id, as `python -m data_prep table` reads it. Of
-each class of each source, up to 80 radiographs are trained on, and up to 20 validated on. A network is judged by the
-radiographs of the source that was left out, of the classes that another source has: how many it recognizes.
+The table has the columns path, label, dataset (or source) and patient_id, as `python -m data_prep table` reads it. For
+each class of each source, up to 80 radiographs are used for training and up to 20 for validation. The score of a
+network is the fraction that it recognizes of the radiographs of the source that was left out, for the classes that
+another source has too.
 """
 
 import csv
@@ -40,7 +41,7 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "appearance": {"remedy.appearance": 0.5},
     "equalize": {"image.equalize": True},
     "center_crop": {"patches.center_crop": 0.25, "training.augment_probability": 0.0},
-    # The lungs of the package are found in equalized radiographs.
+    # The segmenter of the package needs equalized radiographs.
     "equalize+surroundings": {"image.equalize": True, "remedy.surroundings": 1.0},
     "equalize+lung_box": {"image.equalize": True, "patches.mode": "lung_bbox"},
     "equalize+balance": {"image.equalize": True, "remedy.balance": True},
@@ -48,7 +49,7 @@ REMEDIES: dict[str, dict[str, Any]] = {
 
 
 class Cell(NamedTuple):
-    """One training: without a source, with a remedy."""
+    """One training without a source and with a remedy."""
 
     source: str
     remedy: str
@@ -56,17 +57,17 @@ class Cell(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Name of its file."""
+        """Return the name of its file, without extension."""
         return f"real-{self.source}-{self.remedy}-{self.seed}"
 
 
 def run(table: Path, out: Path, end: float) -> list[dict[str, Any]]:
-    """Train the cells that are not there yet until a time, and return the contents of all.
+    """Train the cells that have no results yet, and return the results of all cells.
 
     Args:
-        table: the radiographs, see the module.
+        table: table of the radiographs (see the module).
         out: folder of the data and the results.
-        end: value of `time.monotonic` after which no training begins.
+        end: value of `time.monotonic` after which no training starts.
     """
     labels_by_source = _prepare_data(table, out)
     for cell in list_cells(labels_by_source):
@@ -81,14 +82,14 @@ def run(table: Path, out: Path, end: float) -> list[dict[str, Any]]:
 
 
 def list_cells(labels_by_source: Mapping[str, set[str]]) -> Iterator[Cell]:
-    """Yield the trainings: for each seed and remedy, all sources that have a class of another one."""
+    """Yield the trainings: for each seed and remedy, all sources that share a class with another source."""
     for seed, remedy, source in itertools.product(range(3), REMEDIES, sorted(labels_by_source)):
         if labels_by_source[source] & _other_labels(labels_by_source, source):
             yield Cell(source, remedy, seed)
 
 
 def train(cell: Cell, labels_by_source: Mapping[str, set[str]], out: Path) -> dict[str, Any]:
-    """Train one network; return how many of each class of the source it recognizes, or {"refused": reason}."""
+    """Train one network and count the recognized radiographs of the source by class; or return {"refused": reason}."""
     start = time.process_time()
     others = sorted(set(labels_by_source) - {cell.source})
     other_labels = _other_labels(labels_by_source, cell.source)
@@ -97,7 +98,7 @@ def train(cell: Cell, labels_by_source: Mapping[str, set[str]], out: Path) -> di
     config.data.train = "+".join(others)
     config.data.validation = "+".join(f"{source}_val" for source in others)
     if needs_lungs(REMEDIES[cell.remedy]):
-        config.segmenter.workdir = "lungs"  # the model of the package
+        config.segmenter.workdir = "lungs"  # the segmenter of the package
     workdir = out / "real_run"
     shutil.rmtree(workdir, ignore_errors=True)
     try:
@@ -120,18 +121,18 @@ def train(cell: Cell, labels_by_source: Mapping[str, set[str]], out: Path) -> di
 
 
 def count_recognized(
-    labels: Sequence[str], predicted: Sequence[int], classes: Sequence[str], of: Iterable[str]
+    labels: Sequence[str], predicted: Sequence[int], classes: Sequence[str], counted: Iterable[str]
 ) -> dict[str, dict[str, int]]:
-    """Return how many radiographs of each class there are, "n", and how many are recognized, "right".
+    """Return the number of radiographs of each class, "n", and how many of them are recognized, "right".
 
     Args:
         labels: true label of each radiograph.
-        predicted: index of the predicted class of each in `classes`; `pipeline.NO_CLASS` without one.
-        classes: labels that the network knows, in the order of its outputs.
-        of: labels to count, if the network knows them.
+        predicted: index of the predicted class of each radiograph in `classes`; `pipeline.NO_CLASS` for none.
+        classes: classes of the network, in the order of its outputs.
+        counted: labels to count, except for those that are not classes of the network.
     """
     counts = {}
-    for label in sorted(set(of) & set(classes)):
+    for label in sorted(set(counted) & set(classes)):
         hits = [index == classes.index(label) for index, truth in zip(predicted, labels, strict=True) if truth == label]
         counts[label] = {"n": len(hits), "right": sum(map(int, hits))}
     return counts
@@ -171,7 +172,7 @@ def format_section(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _recall(results: Sequence[Mapping[str, Any]], label: str) -> tuple[float, float, float] | None:
-    """Return how many radiographs of a class are recognized, with an interval; None without trainings."""
+    """Return the recall of a class with its interval; None without trainings."""
     counts = [result["classes"][label] for result in results if label in result["classes"]]
     if not counts:
         return None
@@ -189,7 +190,7 @@ def _other_labels(labels_by_source: Mapping[str, set[str]], source: str) -> set[
 
 
 def _prepare_data(table: Path, out: Path) -> dict[str, set[str]]:
-    """Prepare the radiographs with two splits per source, unless they are there; return the labels of each source."""
+    """Prepare the radiographs in two splits per source unless they exist; return the labels of each source."""
     rows = _choose_rows(table)
     labels_by_source: dict[str, set[str]] = defaultdict(set)
     for row in rows:
@@ -207,7 +208,7 @@ def _prepare_data(table: Path, out: Path) -> dict[str, set[str]]:
 
 
 def _choose_rows(table: Path) -> list[dict[str, str]]:
-    """Return the rows of the radiographs that are used, each with the name of its split; a patient is in one split."""
+    """Return the table rows to use, each with the name of its split; all radiographs of a patient are in one split."""
     by_patient: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
     with table.open(newline="") as file:
         for row in csv.DictReader(file):

@@ -1,4 +1,4 @@
-"""Peak performance of the machine, which fractions of the roofline refer to."""
+"""Peak performance of the machine: the ceiling, which is the rate of a matrix product, and the memory bandwidth."""
 
 import os
 import time
@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-# Every competitor that can multiplies two float32 matrices of this side; the fastest product is the roofline.
+# Most competitors multiply two float32 matrices of this side; the fastest product is the ceiling.
 PRODUCT = "matrix product"
 SIDE = 2048
 PRODUCT_OPERATIONS = 2 * SIDE**3
@@ -16,7 +16,7 @@ _TRIES = 5
 
 
 def measure_bandwidth() -> float:
-    """Return the bytes per second read and written if all cores copy parts of a large array: the best of some tries."""
+    """Return the bytes per second that all cores together read and write when copying: the highest of some tries."""
     count = len(os.sched_getaffinity(0))
     sources = [np.ones(_BYTES // 4 // count, np.float32) for _ in range(count)]
     targets = [np.zeros_like(source) for source in sources]

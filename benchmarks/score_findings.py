@@ -1,9 +1,9 @@
-"""Measure the time of all scores of 14 findings of 25,596 synthetic predictions, with intervals of 2,000 resamples.
+"""Measure the time of all metrics of 14 findings of 25,596 synthetic predictions, with intervals of 2,000 resamples.
 
     OMP_NUM_THREADS=1 python -m benchmarks.score_findings
 
-Numbers of radiographs and of patients and the frequencies are those of the test split of NIH ChestX-ray14 (Wang et al.
-2017); subgroups are two sexes, four age bands and two views.
+The numbers of radiographs and patients and the prevalences are those of the test split of NIH ChestX-ray14 (Wang et al.
+2017). The subgroups are two sexes, four age bands and two views.
 """
 
 import resource
@@ -51,9 +51,7 @@ def main() -> None:
     metric_fn = finding_scoring.metric_fn(rows, subgroups.partition(rows), stored_calibration, counts)
     confidence.summarize(bootstrap.bootstrap(metric_fn, patients), patients)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{time.perf_counter() - wall:.0f} s, {time.process_time() - cpu:.0f} s of one core, {peak:.0f} MiB at the peak"
-    )
+    print(f"{time.perf_counter() - wall:.0f} s, {time.process_time() - cpu:.0f} CPU s, peak memory {peak:.0f} MiB")
 
 
 def draw_rows() -> list[dict[str, Any]]:

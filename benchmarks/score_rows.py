@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.score_rows
 
-Every patient has two radiographs; subgroups are three sources, two sexes, four age bands and two views.
+Every patient has two radiographs. The subgroups are three sources, two sexes, four age bands and two views.
 """
 
 import time
@@ -27,7 +27,7 @@ def main() -> None:
         wall = time.perf_counter()
         cpu = time.process_time()
         run(predictions, groups, calibration, patients)
-        print(f"{name}: {time.perf_counter() - wall:.1f} s, {time.process_time() - cpu:.1f} s of one core")
+        print(f"{name}: {time.perf_counter() - wall:.1f} s, {time.process_time() - cpu:.1f} CPU s")
 
 
 def run(

@@ -1,10 +1,10 @@
-"""Write the table of the radiographs that weights in the package may be trained on, by their licenses.
+"""Write the table of radiographs whose licenses allow training weights that are part of the package.
 
     python -m benchmarks.shippable --csv=TABLE.csv --metadata=covid-chestxray-dataset/metadata.csv --out=shippable.csv
 
 A radiograph of covid-chestxray-dataset has its own license, a column of the collection's metadata.csv. In the training
 and validation splits, those without a license or with one that forbids derivatives (ND) are left out. The test split is
-complete, since nothing is learned from it. The table has the columns of TABLE.csv with absolute paths, and `license`.
+complete, since no weights are trained on it. The table has the columns of TABLE.csv with absolute paths, and `license`.
 """
 
 import argparse
@@ -14,6 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 COLLECTION = "covid-chestxray-dataset"
+FILES = {
+    "csv": "table of all radiographs",
+    "metadata": f"metadata.csv of {COLLECTION}",
+    "out": "table to write",
+}
 # Terms of the other collections, by data set.
 LICENSES = {
     "jsrt": "research use",
@@ -36,7 +41,7 @@ def select(
     """Return the rows that may be used, and the number of those left out by split.
 
     Args:
-        rows: of TABLE.csv.
+        rows: rows of TABLE.csv.
         licenses: license of each radiograph of COLLECTION by its file name.
         folder: folder that the paths are relative to.
     """
@@ -55,8 +60,8 @@ def select(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("csv", "metadata", "out"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
+    for name in FILES:
+        parser.add_argument(f"--{name}", type=Path, required=True, help=FILES[name])
     arguments = parser.parse_args()
     with arguments.metadata.open(newline="", encoding="utf-8") as file:
         licenses = {row["filename"]: row["license"] for row in csv.DictReader(file)}

@@ -2,8 +2,8 @@
 
     python -m benchmarks.verdicts [--draws=20]
 
-The rows of the network, of the probe networks of the experiments and of the training sources are simulated; no network
-is trained. Every draw has 300 other radiographs of four classes.
+The predictions of the network and of the audit's probe networks are simulated, as are the training sources; no network
+is trained. Every draw has 300 new radiographs of four classes.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from cxrjax.runtime.formatting import format_label
 CLASSES = ("normal", "bacterial", "viral", "covid19")
 COUNT = 300
 TRAIN_COUNT = 900
-SKILL = 2.0  # of a network that recognizes the disease: macro AUROC 0.92
+SKILL = 2.0  # logit of the true class of a network that recognizes the disease; its macro AUROC is 0.92
 
 Rows = list[dict[str, Any]]
 Sources = dict[str, dict[str, float]]  # {class: {source: fraction of its radiographs}}
@@ -36,15 +36,17 @@ class Kind(NamedTuple):
     sees_disease: bool  # whether the network uses the disease
     sees_source: bool  # whether the network uses the source
     marked: str  # class with a marker in the background; "" for none
-    shared: int  # training patients in the split
-    is_right: Callable[[dict[str, Any]], bool]  # whether a verdict is correct
+    shared: int  # number of test radiographs whose patient is in training too
+    is_correct: Callable[[dict[str, Any]], bool]  # whether a verdict is correct
 
 
 def says(verdict: dict[str, Any], *parts: str) -> bool:
+    """Return whether the paragraph of a verdict contains all parts."""
     return all(part in verdict["paragraph"] for part in parts)
 
 
 def claims(verdict: dict[str, Any], part: str) -> bool:
+    """Return whether a claim that the verdict calls unsupported contains a part."""
     return any(part in claim for claim in verdict["cannot_support"])
 
 
@@ -88,16 +90,16 @@ KINDS = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--draws", type=int, default=20, help="draws per kind of data (default: %(default)s)")
     draws = parser.parse_args(arguments).draws
     print("| synthetic data | correct verdicts |\n|---|---|")
     for name, kind in KINDS.items():
-        correct = sum(kind.is_right(conclude(kind, np.random.default_rng(seed))) for seed in range(draws))
+        correct = sum(kind.is_correct(conclude(kind, np.random.default_rng(seed))) for seed in range(draws))
         print(f"| {name} | {correct} of {draws} |", flush=True)
 
 
 def conclude(kind: Kind, rng: np.random.Generator) -> dict[str, Any]:
-    """Return the verdict on one draw."""
+    """Draw one data set and return the audit's verdict on it."""
     train = draw(kind, rng, TRAIN_COUNT, "train")
     test = draw(kind, rng, COUNT, "test")
     for i in range(kind.shared):
@@ -108,7 +110,9 @@ def conclude(kind: Kind, rng: np.random.Generator) -> dict[str, Any]:
     for row in train:
         counts.setdefault(row["source"], Counter())[row["label"]] += 1
     by_source = baselines.source_probabilities(counts, [row["source"] for row in test], CLASSES)
-    run = answer(test, kind.sees_disease * SKILL * np.eye(4)[truth] + kind.sees_source * np.log(by_source + 0.02), rng)
+    run = simulate_predictions(
+        test, kind.sees_disease * SKILL * np.eye(4)[truth] + kind.sees_source * np.log(by_source + 0.02), rng
+    )
     is_marked = np.array([row["label"] == kind.marked for row in test])
     mark = np.outer(np.where(is_marked, 8, -8), [name == kind.marked for name in CLASSES])
     nothing = np.zeros((COUNT, 4))
@@ -118,7 +122,7 @@ def conclude(kind: Kind, rng: np.random.Generator) -> dict[str, Any]:
         for row, row_probabilities in zip(test, by_source, strict=True)
     ]
     mixed = [row for row in run if row["source"] in scores.mixed_sources(run)]
-    background = [answer(test, nothing + mark, rng) for _ in range(3)]
+    background = [simulate_predictions(test, nothing + mark, rng) for _ in range(3)]
     controls = [
         describe("source", "source alone", "shortcut", "metadata", plain, run, chance, scores.measure_baseline),
         describe(
@@ -137,7 +141,7 @@ def conclude(kind: Kind, rng: np.random.Generator) -> dict[str, Any]:
                 "labels shuffled",
                 "check",
                 "small network",
-                answer(test, nothing, rng),
+                simulate_predictions(test, nothing, rng),
                 run,
                 chance,
             )
@@ -169,7 +173,7 @@ def conclude(kind: Kind, rng: np.random.Generator) -> dict[str, Any]:
 
 
 def draw(kind: Kind, rng: np.random.Generator, count: int, split: str) -> Rows:
-    """Draw radiographs of the classes in turn, each of a different patient."""
+    """Draw `count` radiographs with cyclic classes, each of a different patient."""
     rows = []
     for i in range(count):
         label = CLASSES[i % len(CLASSES)]
@@ -178,8 +182,8 @@ def draw(kind: Kind, rng: np.random.Generator, count: int, split: str) -> Rows:
     return rows
 
 
-def answer(rows: Rows, logits: NDArray, rng: np.random.Generator) -> Rows:
-    """Return the rows of a network with `logits` [n, K] plus noise of standard deviation 1."""
+def simulate_predictions(rows: Rows, logits: NDArray, rng: np.random.Generator) -> Rows:
+    """Return rows with the predictions of a network with `logits` [n, K] plus noise of standard deviation 1."""
     odds = np.exp(logits + rng.normal(size=logits.shape))
     probabilities = odds / odds.sum(1, keepdims=True)
     return [

@@ -11,5 +11,5 @@ from cxrjax.metrics import bootstrap
 def test_verdict_matches_the_known_truth_of_synthetic_data(kind, monkeypatch, unchecked_types):
     monkeypatch.setattr(bootstrap.bootstrap, "__defaults__", (100, 0))
     made_up = verdicts.KINDS[kind]
-    right = [made_up.is_right(verdicts.conclude(made_up, np.random.default_rng(100 + seed))) for seed in range(2)]
+    right = [made_up.is_correct(verdicts.conclude(made_up, np.random.default_rng(100 + seed))) for seed in range(2)]
     assert all(right)
