@@ -90,10 +90,10 @@ def training_step(task):
         built = classification.build(config, split, split, FullImageLungSegmenter(config, None))
     training = trainer.Trainer(config, built)
     phase = training.phases[0]
-    optimiser = train_step.build_optimizer(config, training.total_steps, phase)
-    step = train_step.make_train_step(training.task, optimiser, phase, config, training.loader)
+    optimizer = train_step.build_optimizer(config, training.total_steps, phase)
+    step = train_step.make_train_step(training.task, optimizer, phase, config, training.loader)
     return step, (
-        train_step.init_state(from_config.zero_variables(network), optimiser, config),
+        train_step.init_state(from_config.zero_variables(network), optimizer, config),
         training.loader.next_batch(0),
         jnp.float32(0.01),
         jax.random.key(0),
@@ -101,8 +101,8 @@ def training_step(task):
 
 
 PROGRAMS = {
-    "diagnose, local": partial(prediction_program, "local"),
-    "diagnose, dense": partial(prediction_program, "dense"),
+    "predict, local": partial(prediction_program, "local"),
+    "predict, dense": partial(prediction_program, "dense"),
     "step, segment": partial(training_step, "segment"),
     "step, classify": partial(training_step, "classify"),
 }
@@ -156,10 +156,10 @@ def test_no_feature_map_is_transposed(lowered):
 
 def test_patches_of_all_radiographs_form_one_batch(lowered):
     """Six patches of each of four radiographs run as two chunks of twelve, without a loop over radiographs."""
-    text = lowered["diagnose, local"]
+    text = lowered["predict, local"]
     assert re.search(r"stablehlo\.convolution.*-> tensor<12x\d+x\d+x64xbf16>", text)
     assert not re.search(r"stablehlo\.convolution.*-> tensor<3x\d+x\d+x64xbf16>", text)
-    assert re.search(r"stablehlo\.convolution.*-> tensor<4x\d+x\d+x128xbf16>", lowered["diagnose, dense"])
+    assert re.search(r"stablehlo\.convolution.*-> tensor<4x\d+x\d+x128xbf16>", lowered["predict, dense"])
 
 
 def test_training_step_scatters_no_feature_map(lowered):

@@ -167,7 +167,7 @@ def test_empty_data_dir_is_an_error(run, tmp_path):
         (None, {"XDG_CACHE_HOME": "/xdg"}, "/xdg/cxrjax"),
         (None, {"XDG_CACHE_HOME": ""}, "/home/me/.cache/cxrjax"),
         (None, {"JAX_COMPILATION_CACHE_DIR": ""}, ""),
-        ("/asked", {"JAX_COMPILATION_CACHE_DIR": "/jax"}, "/asked"),
+        ("/flag", {"JAX_COMPILATION_CACHE_DIR": "/jax"}, "/flag"),
         ("", {"JAX_COMPILATION_CACHE_DIR": "/jax"}, ""),
         (None, {"JAX_COMPILATION_CACHE_DIR": "~/jax"}, "/home/me/jax"),
     ],

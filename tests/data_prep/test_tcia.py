@@ -22,10 +22,10 @@ def test_ricord_patients_labels_views_and_skipped_files(survey):
     ]
     assert set(found.attribute("label").values()) == {"covid19"}
     assert sorted(found.attribute("view").values()) == ["AP", "AP", "AP", "PA"]
-    told = reasons(found)
+    skip_reasons = reasons(found)
     side = "08-09-2002-NA-XR CHEST PA AND LATERAL-39552/2.000000-LAT-12346/1-1.dcm"
-    assert told.pop(side) == "lateral view, by its ViewPosition"
-    (reason,) = told.values()
+    assert skip_reasons.pop(side) == "lateral view, by its ViewPosition"
+    (reason,) = skip_reasons.values()
     assert reason.startswith("truncated")
 
 

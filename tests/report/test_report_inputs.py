@@ -78,8 +78,10 @@ def test_inputs_are_read_from_the_run_and_a_damaged_file_is_named(tmp_path, monk
     )
     labels = ["normal", *["viral"] * 3]
     patients = ["p1", f"study-{'0a' * 12}", "", ""]
-    told = zip(labels, patients, strict=True)
-    stored = [{"source": "here", "label": label, "patient_id": patient} for label, patient in told]
+    stored = [
+        {"source": "here", "label": label, "patient_id": patient}
+        for label, patient in zip(labels, patients, strict=True)
+    ]
     monkeypatch.setattr(tfds_store, "iter_records", lambda directory, split: stored)
     monkeypatch.setattr(tfds_store, "list_splits", lambda directory: ["train"])
     for name, value in (("read_report", {}), ("read_card", None), ("dataset_name", "clinic")):

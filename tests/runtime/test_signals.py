@@ -155,11 +155,11 @@ def test_a_second_signal_ends_a_deferred_block():
             print("ready", flush=True)
             while not stop():
                 time.sleep(0.01)
-            print("asked once", flush=True)
+            print("first signal", flush=True)
             time.sleep(60)
     """)
     process.send_signal(signal.SIGTERM)
-    assert process.stdout.readline() == "asked once\n"
+    assert process.stdout.readline() == "first signal\n"
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 143 and err == "cxrjax: stopped by SIGTERM; go on\n"
