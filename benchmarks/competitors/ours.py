@@ -154,8 +154,9 @@ def build_classifier_trainer(changes: dict[str, Any], image_size: int = 1024) ->
     config.update_from_flattened_dict(changes)
     validation = synthetic.draw_split(len(synthetic.CLASSES), image_size)
     train = synthetic.draw_split(config.training.batch_size, image_size)
-    segmenter = FullImageLungSegmenter(config, None)
-    return trainer.Trainer(freeze(config), classification.build(config, train, validation, segmenter))
+    settings = freeze(config)
+    segmenter = FullImageLungSegmenter(settings, None)
+    return trainer.Trainer(settings, classification.build(settings, train, validation, segmenter))
 
 
 class FullImageLungSegmenter(LungSegmenter):
@@ -209,7 +210,8 @@ def build_segmenter_trainer(changes: dict[str, Any], image_size: int = 256) -> t
     config = cx.recipes.load("oh2020:segment")
     config.update_from_flattened_dict(changes)
     split = synthetic.draw_split(config.training.batch_size, image_size)
-    return trainer.Trainer(freeze(config), segmentation.build(config, split, split))
+    settings = freeze(config)
+    return trainer.Trainer(settings, segmentation.build(settings, split, split))
 
 
 def predict_radiographs(folder: str, count: int) -> Workload:
