@@ -73,7 +73,8 @@ def _classifier_config(sizes: Sizes, folder: Path, segmenter: Path) -> ConfigDic
     c.l1 *= scale
     config.optimizer.weight_decay *= scale
     config.pretrained, config.classifier.classes = "", classes
-    config.data.dir, config.segmenter.workdir = str(stored), str(segmenter)
+    config.data.dir = str(stored)
+    config.segmenter.workdir = str(segmenter)
     config.data.num_threads = max(2, min(12, (os.cpu_count() or 2) - 2))
     return config
 

@@ -1,6 +1,7 @@
 """Speed of inference: radiographs per second with N votes and saliency maps, in total and by stage."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,7 @@ def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
     stage_batch = peers.stage_batch(sizes)
     programs = {f"whole, batch of {n}": whole(config, variables, n) for n in sizes.batches}
     programs |= stages(config, variables, stage_batch)
-    dense = run_dir.load_config(folder / "classifier")
-    dense.patches.mode, dense.patches.context_pixels = "dense", 0
+    dense = replace(config, patches=replace(config.patches, mode="dense", context_pixels=0))
     programs[f"whole, dense, batch of {stage_batch}"] = whole(dense, variables, stage_batch)
     programs |= stems(sizes, stage_batch)
     compiled = compile_all(programs)

@@ -163,4 +163,4 @@ def test_benchmark_program_writes_json_and_markdown(tmp_path):
     rows = json.loads((tmp_path / "accelerator.json").read_text())["rows"]
     assert {row["part"] for row in rows} == {"machine", "disk"}
     assert "skipped" in rows[-1]["value"]
-    assert (tmp_path / "accelerator.md").read_text().startswith("| part | measured |")
+    assert (tmp_path / "accelerator.md").read_text().startswith("| part | measurement |")

@@ -89,7 +89,8 @@ def test_run_on_two_processes_or_eight_devices_equals_one_device(tmp_path):
     assert prepare(["phantom", f"--out={tmp_path}", "--count=4", "--size=64", "--split_ratios=0.6,0.2,0.2"]) == 0
     settings = {
         "data.dir": tmp_path / "phantom", "image.size": 40, "patches.size": 40,
-        "optimizer.name": "sgd", "training.learning_rate": 1e-3,  # Adam would blow up what rounding does
+        # At a rate of 1e-3 compiler options alone move the loss of one device by 4e-4, at 1e-5 by 6e-7, relative.
+        "optimizer.name": "sgd", "training.learning_rate": 1e-5,
         "training.epochs": 3, "training.batch_size": 9, "training.checkpoint_every_minutes": 0.0,
         "evaluation.batch_size": 5, "augmentation.rotation": 10.0, "augmentation.flip_horizontal": 0.5,
     }  # fmt: skip
@@ -106,9 +107,9 @@ def test_run_on_two_processes_or_eight_devices_equals_one_device(tmp_path):
 
     one = do("one", 1, 1)
     for other in (do("processes", 2, 1), do("devices", 1, 8)):
-        for ours, theirs in zip(other, one, strict=True):  # records, then rows
+        for ours, theirs, rtol in zip(other, one, (2e-5, 1e-4), strict=True):  # records, then rows
             assert [list(row) for row in ours] == [list(row) for row in theirs]
             for mine, its in zip(ours, theirs, strict=True):
                 for key, value in its.items():
                     same = mine[key] == value
-                    assert same or mine[key] == pytest.approx(value, rel=1e-4, abs=1e-6, nan_ok=True), key
+                    assert same or mine[key] == pytest.approx(value, rel=rtol, abs=1e-6, nan_ok=True), key
