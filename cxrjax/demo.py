@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 import cxrjax as cx
+from cxrjax.io.predictions_csv import UNDECIDED
 from data_prep.phantom.draw import draw
 
 MODELS = ("lungs", "findings-demo")
@@ -39,7 +40,8 @@ def main(folder: str, *files: str) -> None:
             figure, _ = prediction.save(target / name, ["figure", "mask"])
             line = f"{name}: {figure}: lung confidence {prediction.lung_confidence:.2f}"
             if model.classes:
-                line += f", {prediction.label or 'no label'}"
+                label = prediction.label or "no label"
+                line += f", undecided ({label})" if prediction.decision == UNDECIDED else f", {label}"
             elif path in phantoms and prediction.label_map is not None:
                 dice = compare(prediction.to_native(prediction.label_map), phantoms[path])
                 line += f", Dice of the lungs {dice:.2f}"

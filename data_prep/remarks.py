@@ -9,6 +9,7 @@ from data_prep.collections.patients import STUDY, is_pseudonym
 from data_prep.record import Record
 
 FEW_PATIENTS = 10
+FEW_VALIDATION = 30  # radiographs
 
 
 def count_patients(records: Iterable[Record]) -> dict[str, int]:
@@ -73,6 +74,12 @@ def describe(report: Mapping[str, Any], expected_splits: Sequence[str]) -> list[
         )
         if untrained:
             remarks.append(f"no radiograph of train has the label {' or '.join(untrained)}")
+        count = report["patients_known"]["val"]["radiographs"] if "val" in counts else 0
+        if 0 < count < FEW_VALIDATION:
+            remarks.append(
+                f"only {_format_count(count, 'radiograph')} in the split val, too few to choose the best epoch by a "
+                "score; --config.training.metric=loss chooses it by the loss"
+            )
     totals = sum((Counter(split) for split in report["patients_known"].values()), Counter())
     radiographs = _format_count(totals["radiographs"], "radiograph")
     patients = totals["patients"]
@@ -89,7 +96,7 @@ def describe(report: Mapping[str, Any], expected_splits: Sequence[str]) -> list[
     if totals["without"]:
         remarks.append(
             f"{totals['without']} of {radiographs} have no known patient: nothing keeps the radiographs of a patient "
-            "in one split"
+            "in one split; a table with the column patient_id does"
         )
     return remarks
 

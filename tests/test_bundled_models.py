@@ -116,4 +116,5 @@ def test_demo_segments_phantoms_and_a_file(tmp_path, capsys):
     assert len(scores) == 3 and min(scores) >= 0.88
     assert "inverse.png: the gray levels look inverted" in refused and "absent.png: no such file" in refused
     assert len(list((tmp_path / "look" / "lungs").glob("phantom_*.mask.png"))) == 3
+    assert "phantom_bacterial.png.figure.png: lung confidence 0.94, undecided (covid19)" in printed
     assert "findings-demo: A demonstration" in printed

@@ -57,9 +57,9 @@ def conclude(audit: Numbers) -> dict[str, list[str]]:
         )
     if any(_is_found(by_name, name) for name in _OUTSIDE):
         possible.append(
-            "what lies outside the lungs is hidden by --config.patches.mask_lungs=True, or made to say nothing by "
-            "--config.remedy.surroundings=1.0; the border is cut off by --config.patches.center_crop=0.25 with "
-            "--config.training.augment_probability=0"
+            "what lies outside the lungs is hidden by --config.patches.mask_lungs=True (where it is set already, the "
+            "outline of the lungs is left), or made to say nothing by --config.remedy.surroundings=1.0; the border is "
+            "cut off by --config.patches.center_crop=0.25 with --config.training.augment_probability=0"
         )
     if any(_is_lost(by_name.get(name)) for name in _APPEARANCE):
         possible.append(

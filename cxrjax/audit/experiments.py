@@ -163,7 +163,7 @@ def _audit_network(context: AuditContext, perturbation: Perturbation | None, hid
     else:
         predictions["label"] = np.asarray(votes.label)
     rows = _make_rows(context, test, probabilities, **predictions)
-    return ExperimentResult(rows, f"by {model.num_patches} patches a radiograph" if model.num_patches > 1 else "")
+    return ExperimentResult(rows, f"by {model.num_patches} patches per radiograph" if model.num_patches > 1 else "")
 
 
 def _leave_source_out(context: AuditContext) -> ExperimentResult:

@@ -59,7 +59,7 @@ def _score(audit: Numbers) -> list[str]:
     cases = tables.describe_counts(audit)
     unit = "radiograph" if tables.lacks_patient_ids(audit) else "patient"
     sentences = [
-        f"On {cases} the network reaches {values} (in brackets: 95% intervals by {unit}); a prediction at "
+        f"On {cases}, the network reaches {values} (in brackets: 95% intervals by {unit}); a prediction at "
         f"chance reaches {chance_values}."
     ]
     if HEADLINE not in defined:

@@ -11,6 +11,7 @@ from cxrjax.runtime.formatting import format_label, join_words
 HOLDS = "holds"
 FALLS = "falls"
 UNCLEAR = "too few to say"
+NOT_JUDGED = "own split at chance"
 MARGIN = 0.1  # fall of the mean sensitivity up to which a network holds; our choice
 MIN_SHARE = 0.1  # share of the pooled AUROC above 0.5 that differences between collections make up, to be reported
 MOST = 0.5  # share from which they make up most of it
@@ -38,6 +39,23 @@ def judge(difference: Mapping[str, Any] | None, num_judged: int, margin: float =
     if low > -margin:
         return HOLDS
     return FALLS if high < 0 else UNCLEAR
+
+
+def is_at_chance(own: Mapping[str, Any]) -> bool:
+    """Return whether the network does not exceed chance on its own split, so that nothing can hold or fall elsewhere.
+
+    Args:
+        own: "own" of `external.assess` or of `external_findings.assess`; {} without own radiographs.
+    """
+    if not own:
+        return False
+    if "sensitivity" in own:
+        score = own["sensitivity"]
+        chance = 1 / len(own["classes"])
+    else:
+        score = own["auroc"]
+        chance = 0.5
+    return chance < 1 and score["interval"] is not None and score["interval"][0] <= chance
 
 
 def pooled_share(within: Mapping[str, Any]) -> float | None:
@@ -107,6 +125,11 @@ def _describe_verdicts(result: Mapping[str, Any], names: Mapping[str, Sequence[s
     """Return a clause on the collections where the network falls, holds, or has too few radiographs."""
     if not result["own"]:
         return "how the network does on its own radiographs is not known, so that no fall can be measured"
+    if is_at_chance(result["own"]):
+        return (
+            f"on its own {result['own_split']} split the network does not exceed chance, so that it can neither hold "
+            "nor fall elsewhere"
+        )
     count = len(result["collections"])
     if len(names[UNCLEAR]) == count:
         where = names[UNCLEAR][0] if count == 1 else f"any of the {count} collections"

@@ -203,6 +203,11 @@ def list_warnings(
         warnings.append(
             f"fewer than {subgroups.FEW} radiographs, too few for a reliable score: {', '.join(small_groups)}"
         )
+    if is_classifier and scores.get("targets") != "multi" and (label := _find_only_prediction(scores["all"])):
+        warnings.append(
+            f"every prediction is {format_label(label)}, whatever the AUROC: the best epoch may have been chosen by "
+            "too few radiographs; --config.training.metric=loss in a new workdir chooses it by the loss"
+        )
     without_patient = scores.get("without_patient", 0)
     if without_patient:
         subject = (
@@ -236,6 +241,23 @@ def list_warnings(
     elif is_classifier and scores["vote_convergence"] is None:
         warnings.append(NO_CONVERGENCE)
     return warnings
+
+
+def _find_only_prediction(group_scores: Mapping[str, Any]) -> str:
+    """Return the class that every radiograph with a prediction is predicted as; "" if there are several.
+
+    Args:
+        group_scores: scores of all radiographs, of one label per radiograph.
+    """
+    classes = group_scores["classes"]
+    if sum(scores["support"] > 0 for scores in classes.values()) < 2:
+        return ""
+    predicted = [
+        name
+        for name, scores in classes.items()
+        if scores["recall"]["value"] or scores["specificity"]["value"] not in (1, None)
+    ]
+    return predicted[0] if len(predicted) == 1 else ""
 
 
 def _list_finding_warnings(scores: Mapping[str, Any]) -> list[str]:

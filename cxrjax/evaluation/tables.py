@@ -3,12 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+from cxrjax.runs.calibration import TARGET
 from cxrjax.runtime.formatting import format_ci, format_count, format_label, format_p
 
 SCORES = {
     "f1": "F1", "precision": "precision", "recall": "recall", "specificity": "specificity", "auroc": "AUROC",
     "average_precision": "average precision",
 }  # fmt: skip
+
+INTERVAL_NOTE = "In parentheses: 95% intervals."
+
+_OPERATING_POINTS = {"at_specificity": f"specificity {TARGET:.0%}", "at_sensitivity": f"sensitivity {TARGET:.0%}"}
+
+_PROBABILITIES = {"raw": "", "scaled": " at the fitted temperature"}
 
 ERRORS = {"ece": "ECE", "brier": "Brier score", "log_loss": "log loss"}  # of probabilities
 
@@ -45,7 +52,7 @@ def format_scores(scores: Mapping[str, Any]) -> str:
         tables = _mask_tables(scores)
     else:
         tables = _finding_tables(scores) if scores.get("targets") == "multi" else _label_tables(scores)
-    return "\n\n".join([*tables, *(f"warning: {warning}" for warning in scores["warnings"])])
+    return "\n\n".join([*tables, INTERVAL_NOTE, *(f"warning: {warning}" for warning in scores["warnings"])])
 
 
 def format_comparison(result: Mapping[str, Any]) -> str:
@@ -70,7 +77,8 @@ def _label_tables(scores: Mapping[str, Any]) -> list[str]:
     """Return the tables of a classifier: scores, gain over the source, operating points and subgroups."""
     tables = [_main_table(scores)]
     gains = scores["gain_over_source"]
-    lines = [[name.replace("_", " "), format_ci(gains[name])] for name in gains if name != "n"]
+    names = {"macro_f1": "macro F1", "macro_auroc": "macro AUROC"}
+    lines = [[names.get(name, name), format_ci(gains[name])] for name in gains if name != "n"]
     tables.append(markdown_table(["network less source alone", "difference"], lines))
     tables += _operating_point_tables(scores)
     for attribute, groups in scores["subgroups"].items():
@@ -129,11 +137,15 @@ def _finding_tables(scores: Mapping[str, Any]) -> list[str]:
 
 def _operating_point_tables(scores: Mapping[str, Any]) -> list[str]:
     points = [
-        [format_label(name), kind.replace("_", " "), *_format_operating_point(point)]
+        [format_label(name), _OPERATING_POINTS.get(kind, kind.replace("_", " ")), *_format_operating_point(point)]
         for name, kinds in scores["operating_points"].items()
         for kind, point in kinds.items()
     ]
-    return [markdown_table(["operating point", "chosen", "sensitivity", "specificity"], points)] if points else []
+    return (
+        [markdown_table(["operating point", "chosen on validation for", "sensitivity", "specificity"], points)]
+        if points
+        else []
+    )
 
 
 def _main_table(scores: Mapping[str, Any]) -> str:
@@ -146,10 +158,14 @@ def _main_table(scores: Mapping[str, Any]) -> str:
     for label, class_scores in network["classes"].items():
         source_scores = source["classes"][label]
         for key in ("f1", "auroc"):
-            title = f"{SCORES[key]} {format_label(label)} ({class_scores['support']})"
+            title = f"{SCORES[key]} {format_label(label)} (n = {class_scores['support']})"
             lines.append([title, format_ci(class_scores[key]), format_ci(source_scores[key])])
     for kind, errors in scores["calibration"].items():
-        lines += [[f"{title} {kind}", format_ci(errors[key]), ""] for key, title in ERRORS.items() if key in errors]
+        lines += [
+            [f"{title}{_PROBABILITIES[kind]}", format_ci(errors[key]), ""]
+            for key, title in ERRORS.items()
+            if key in errors
+        ]
     if network["energy_in_lesions"]["value"] is not None:
         lines.append(["map energy in lesions", format_ci(network["energy_in_lesions"]), ""])
     return markdown_table([describe_counts(scores), "network", "source alone"], lines)

@@ -68,7 +68,7 @@ def summarize(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
         return []
     if len(sources) == 1:
         return [
-            f"Every label comes from the source {sources[0] or 'that has no name'}: how a label is recognized in "
+            f"All radiographs come from one source ({sources[0] or 'without a name'}): how a label is recognized in "
             "another source cannot be known; needed: radiographs of a second source with two labels or more."
         ]
     sentences = [_describe_confounded(result, sources, counts) for result in results if result.is_confounded]

@@ -16,7 +16,7 @@ from cxrjax.report.first_screen import AUROC_NOTE, FINDING_NOTE, Bar, Overview
 from cxrjax.report.inputs import ReportInputs
 
 _SENSITIVITY_NOTE = "share that is recognized of each class, averaged over the classes (mean sensitivity)"
-_ORDER = (external_verdict.FALLS, external_verdict.HOLDS, external_verdict.UNCLEAR)
+_ORDER = (external_verdict.FALLS, external_verdict.HOLDS, external_verdict.UNCLEAR, external_verdict.NOT_JUDGED)
 _MAX_BARS = 4  # collections on the first screen
 
 

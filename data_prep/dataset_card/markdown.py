@@ -34,6 +34,14 @@ def describe_warnings(
     if single_sources:
         labels = ", ".join(f"{label} ({source})" for label, source in single_sources.items())
         warnings.append(f"These labels come from a single source, so recognizing the source predicts them: {labels}.")
+    by_split = report["patients_known"].values()
+    without = sum(split["without"] for split in by_split)
+    if without:
+        total = sum(split["radiographs"] for split in by_split)
+        warnings.append(
+            f"The patients of {without} of {format_count(total, 'radiograph')} are not known: the radiographs of one "
+            "patient may be in both training and test data."
+        )
     if report["settings"]["duplicates"] != "drop":
         counts = Counter(
             attribute

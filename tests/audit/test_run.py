@@ -114,7 +114,7 @@ def test_killed_audit_resumes_without_repeating_experiments(tmp_path, monkeypatc
     folder = workdir / "audit" / "test"
     assert json.loads((folder / "audit.json").read_text()) == json.loads(json.dumps(result))
     assert not list(folder.rglob("*.partial")) and (folder / "audit.svg").read_bytes()[:5] == b"<?xml"
-    assert (folder / "audit.md").read_text().startswith("On 15 radiographs of 15 patients the network reaches")
+    assert (folder / "audit.md").read_text().startswith("On 15 radiographs of 15 patients, the network reaches")
     by_name = {one["name"]: one for one in result["experiments"]}
     assert by_name["source"]["classes"]["covid19"]["auroc"]["value"] == 1  # planted; F1 of the others is a guess
     assert by_name["source"]["classes"]["normal"]["auroc"]["value"] < 0.7

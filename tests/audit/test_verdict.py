@@ -44,7 +44,7 @@ def test_shortcut_sentences_have_score_share_and_remainder():
         audit(experiment("source", "source alone", 0.86), experiment("view", "view alone", 0.7))
     )
     assert (
-        "On 100 radiographs of 80 patients the network reaches macro AUROC 0.90 (0.88 to 0.92)"
+        "On 100 radiographs of 80 patients, the network reaches macro AUROC 0.90 (0.88 to 0.92)"
         in conclusion["paragraph"]
     )
     assert (

@@ -133,6 +133,7 @@ def test_markdown_of_the_card(version):
     assert "| 1.png | copy.jpg | viral | viral | train | test |" in text
     assert "| no such file or folder | 1 | gone.png |" in text
     assert "no map: all radiographs." in text
+    assert "**Warning.** The patients of 1 of 10 radiographs are not known" in text
     assert text.index("**Warning.** The label is confounded with the source") < text.index("## Labels")
     assert "](sheet.png)" in text
     lines = [line.replace("\\|", "") for line in text.splitlines()]

@@ -143,6 +143,14 @@ def test_small_classes_and_collections_have_warnings_and_no_verdict():
     assert "for south there are too few radiographs to say" in result["sentence"]
 
 
+def test_network_that_predicts_one_class_neither_holds_nor_falls():
+    own = make_group("own", [0.6] * 40, [0.7] * 40)
+    rows = make_group("north", [0.6] * 40, [0.6] * 40)
+    result = external.assess(rows, own, "test", None, resamples=50)
+    assert verdicts(result) == {"north": external_verdict.NOT_JUDGED}
+    assert result["sentence"].startswith("On its own test split the network does not exceed chance")
+
+
 def test_pooled_score_of_single_class_collections_is_questioned():
     own = make_group("own", [0.2] * 90, [0.8] * 90)
     rows = make_group("north", [0.2] * 90, []) + make_group("south", [], [0.8] * 90)

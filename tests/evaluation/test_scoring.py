@@ -298,7 +298,7 @@ def test_unreachable_threshold_is_reported(tmp_path, no_figures):
     scores = scoring.score_run(tmp_path, "val")
     assert scores["operating_points"]["viral"]["at_sensitivity"] == {"threshold": None}
     assert scores["operating_points"]["viral"]["at_specificity"]["specificity"]["value"] >= 0.9
-    assert "| viral | at sensitivity | not reachable | not reachable |" in tables.format_scores(scores)
+    assert "| viral | sensitivity 90% | not reachable | not reachable |" in tables.format_scores(scores)
     assert "chosen on val" in scores["warnings"][-1]
 
 
@@ -336,6 +336,16 @@ def test_equal_split_names_of_another_data_set_have_no_warning(tmp_path, no_figu
     (tmp_path / "config.json").write_text(config.to_json())
     warnings = scoring.score_run(tmp_path, "elsewhere-fold3+fold1")["warnings"]
     assert not [line for line in warnings if "trained on" in line or "chosen on" in line]
+
+
+def test_network_that_predicts_one_class_has_a_warning(tmp_path, no_figures):
+    rows = [row | {"prediction": "viral"} if "prediction" in row else row for row in draw_rows(0)]
+    write(tmp_path / "viral", rows)
+    scores = scoring.score_run(tmp_path / "viral", "test")
+    assert any(line.startswith("every prediction is viral, whatever the AUROC") for line in scores["warnings"])
+    write(tmp_path / "any", draw_rows(0))
+    scores = scoring.score_run(tmp_path / "any", "test")
+    assert not any(line.startswith("every prediction") for line in scores["warnings"])
 
 
 def test_n_of_a_mean_counts_known_values_only(tmp_path, no_figures):
