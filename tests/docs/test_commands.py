@@ -129,21 +129,18 @@ def test_readme_commands_and_code_run(readme_folder) -> None:
     assert "Dice of the lungs 0.9" in run(readme_folder, demo)
     (code,) = blocks(README, "python")
     printed = run(readme_folder, f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}").strip()
-    expected = re.search(r"^ {4}(\w+ \{.*\})$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    expected = re.search(r"^ {4}(\w+ \w+ \{.*\})$", README.read_text(encoding="utf-8"), re.MULTILINE)
     assert expected
-    label, votes = (text.split(" ", 1) for text in (printed, expected[1]))
-    assert label[0] == votes[0]
-    counts = [ast.literal_eval(text[1]) for text in (label, votes)]
+    here, there = (text.split(" ", 2) for text in (printed, expected[1]))
+    assert here[:2] == there[:2]
+    counts = [ast.literal_eval(text[2]) for text in (here, there)]
     assert all(abs(counts[0][name] - counts[1][name]) <= 3 for name in counts[1])
     assert {path.name for path in (readme_folder / "out").iterdir()} >= {
         "phantom_normal.png.figure.png",
         "phantom_normal.png.mask.png",
         "phantom_normal.png.map.png",
     }
-    run(
-        readme_folder,
-        training.replace("--output=out", "--output=predictions").replace("--out=data", "--out=data --overwrite"),
-    )
+    run(readme_folder, training.replace("--out=data", "--out=data --overwrite"))
     assert len((readme_folder / "predictions" / "predictions.csv").read_text(encoding="utf-8").splitlines()) == 41
     run(readme_folder, trust)
     assert "audit" in (readme_folder / "runs/findings/report/index.html").read_text(encoding="utf-8")

@@ -43,6 +43,13 @@ def test_every_command_and_data_source_has_a_section(hooks) -> None:
     assert "## openist\n" in hooks.render_data_prep() and "## describe\n" in hooks.render_data_prep()
 
 
+def test_navigation_lists_each_page_once() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    pages = re.findall(r": (\S+\.md)$", navigation, re.MULTILINE)
+    assert sorted(pages) == sorted(set(pages))
+    assert {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")} <= set(pages)
+
+
 def test_every_file_of_the_reference_is_named_in_the_code() -> None:
     page = (ROOT / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
     spans = re.findall(r"`([^`\n]+)`", page)
