@@ -118,7 +118,7 @@ def _probe(
     rows, *repeat_rows = [_make_rows(context, test, network.predict(test.images)) for network in networks]
     if not locate:
         return ExperimentResult(rows)
-    note = f"trained {len(networks)} times; the scores are means, and their intervals hold how the trainings differ"
+    note = f"trained {len(networks)} times; the scores are means, and their intervals include how the trainings differ"
     class_scores = metrics.measure_predictions(rows, context.classes, np.ones((1, len(rows))))["classes"]
     aurocs = {name: scores["auroc"].value[0] for name, scores in class_scores.items()}
     aurocs = {name: auroc for name, auroc in aurocs.items() if not np.isnan(auroc)}

@@ -132,8 +132,8 @@ def summarize(result: dict[str, Any]) -> str:
         "",
         *notes,
         "",
-        f"Intervals are by {unit}, 95%. Those of the small network hold the variation of its own training where a "
-        "shortcut is trained several times, and not elsewhere.",
+        f"Intervals are by {unit}, 95%. Those of the small network include the variation of its own training "
+        "where a shortcut is trained several times, and not elsewhere.",
     ]
     return "\n".join(lines)
 

@@ -23,7 +23,7 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
     """Draw the score, the score of each control experiment and chance level, one row with a dot and 95% interval each.
 
     Args:
-        audit: content of audit.json: "scores", "chance", "experiments", "n", "patients".
+        audit: content of audit.json: "scores", "chance", "experiments", "n", "patients", "without_patient".
         metric: the score to draw, such as "macro_auroc". Experiments without it and marker experiments are left out.
         path: the PNG or SVG to write.
     """
@@ -64,10 +64,13 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
         tick.set(color=color, weight="bold" if estimate is None or color == palette.INK else "normal")
     axes.set_ylim(len(rows) - 0.4, -1.4)
     _label_line(axes, chance, "chance")
-    cases = f"{format_count(audit['n'], 'radiograph')} of {format_count(audit['patients'], 'patient')}"
+    has_patients = audit.get("without_patient", 0) < audit["n"]
+    patients = f" of {format_count(audit['patients'], 'patient')}" if has_patients else ", patients not known"
+    cases = format_count(audit["n"], "radiograph") + patients
     title = f"{cases}: what reaches how much of the score"
     figure.suptitle(title, x=0.01, ha="left", size=10)  # a title of the axes would begin to the right of the row labels
-    axes.set_xlabel(f"{metric.replace('_', ' ').replace('auroc', 'AUROC')}, with 95% intervals by patient")
+    unit = "patient" if has_patients else "radiograph"
+    axes.set_xlabel(f"{metric.replace('_', ' ').replace('auroc', 'AUROC')}, with 95% intervals by {unit}")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     style.save(figure, path)

@@ -361,3 +361,14 @@ def test_svg_figures_are_transparent_and_have_colors_for_dark_pages(tmp_path):
     assert colors and colors <= {color.lower() for color in palette.DARK}  # each has a dark counterpart
     assert "prefers-color-scheme: dark" in svg and all(palette.DARK[c.upper()] in svg for c in colors)
     assert "#ffffff" not in colors
+
+
+def test_audit_figure_names_patients_only_where_they_are_known(monkeypatch):
+    score = {"value": 0.8, "interval": [0.7, 0.9], "n": 12}
+    audit = {"n": 12, "patients": 12, "without_patient": 12, "experiments": []}
+    audit |= {"scores": {"macro_auroc": score}, "chance": {"macro_auroc": 0.5}}
+    unknown = drawn(monkeypatch, plotting.draw_audit, audit, "macro_auroc")
+    assert unknown.get_suptitle() == "12 radiographs, patients not known: what reaches how much of the score"
+    assert unknown.axes[0].get_xlabel() == "macro AUROC, with 95% intervals by radiograph"
+    known = drawn(monkeypatch, plotting.draw_audit, audit | {"without_patient": 0}, "macro_auroc")
+    assert known.get_suptitle().startswith("12 radiographs of 12 patients:")
