@@ -126,9 +126,10 @@ def _describe_verdicts(result: Mapping[str, Any], names: Mapping[str, Sequence[s
     if not result["own"]:
         return "how the network does on its own radiographs is not known, so that no fall can be measured"
     if is_at_chance(result["own"]):
+        score = "AUROC" if is_multi_label(result) else "sensitivity"
         return (
-            f"on its own {result['own_split']} split the network does not exceed chance, so that it can neither hold "
-            "nor fall elsewhere"
+            f"on its own {result['own_split']} split the network's mean {score} does not exceed chance, so that the "
+            "network can neither hold nor fall elsewhere"
         )
     count = len(result["collections"])
     if len(names[UNCLEAR]) == count:

@@ -148,7 +148,7 @@ def test_network_that_predicts_one_class_neither_holds_nor_falls():
     rows = make_group("north", [0.6] * 40, [0.6] * 40)
     result = external.assess(rows, own, "test", None, resamples=50)
     assert verdicts(result) == {"north": external_verdict.NOT_JUDGED}
-    assert result["sentence"].startswith("On its own test split the network does not exceed chance")
+    assert result["sentence"].startswith("On its own test split the network's mean sensitivity does not exceed chance")
 
 
 def test_pooled_score_of_single_class_collections_is_questioned():
