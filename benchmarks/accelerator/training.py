@@ -57,8 +57,8 @@ def time_steps(sizes: Sizes, task: str, batch: int) -> dict[str, float | None]:
         return state.loss_sum
 
     seconds = measure(step, sizes.turns)
-    (compiled,) = training._compiled_steps.values()  # only the compiled program reports its memory
-    return {"seconds": seconds, "megabytes": program_memory(compiled)}
+    (compiled,) = training._compiled_steps.values()  # only its program reports its memory
+    return {"seconds": seconds, "megabytes": program_memory(compiled.program)}
 
 
 def program_memory(compiled: Any) -> float | None:

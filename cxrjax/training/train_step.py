@@ -114,6 +114,17 @@ def build_optimizer(config: Config, total_steps: int, phase: TrainingPhase) -> o
     return param_groups.apply_param_groups(optimizer, phase.param_groups)
 
 
+class CompiledStep(NamedTuple):
+    """The compiled step of a phase: (state, batch) -> state; see `make_train_step`."""
+
+    program: jax.stages.Compiled
+    compute_inputs: Callable[[Array, Array], tuple[Array, Array]]  # (step, scale) -> learning rate and random key
+
+    def __call__(self, state: TrainState, batch: Any) -> TrainState:
+        """Return the state after the step."""
+        return self.program(state, batch, *self.compute_inputs(state.step, state.plateau.scale))
+
+
 def make_train_step(
     task: Task,
     optimizer: optax.GradientTransformation,

@@ -250,7 +250,7 @@ class Trainer:
         )
         self._batch_sharding = BatchSharding(c.batch_size)
         self.loader = make_loader(task.data, self.sampler, self._batch_sharding, config.data.num_threads)
-        self._compiled_steps: dict[int, Callable[..., TrainState]] = {}  # by the first step of the phase
+        self._compiled_steps: dict[int, train_step.CompiledStep] = {}  # by the first step of the phase
         self._step_in_flight: Array | None = None  # number of the step that was dispatched last
 
     def init_state(self, step: int) -> TrainState:
@@ -291,7 +291,7 @@ class Trainer:
         learning_rate: Callable[[Array, Array], Array],
         state: TrainState,
         batch: Any,
-    ) -> Callable[[TrainState, Any], TrainState]:
+    ) -> train_step.CompiledStep:
         """Compile the step of a phase, and release the memory that the compiler took beyond that of a step.
 
         Args:
@@ -299,9 +299,6 @@ class Trainer:
             learning_rate: (step, scale of the plateau) -> learning rate.
             state: a state, for shapes and types.
             batch: a batch of the loader, for shapes and types.
-
-        Returns:
-            (state, batch) -> state; see `train_step.make_train_step`.
         """
         optimizer = train_step.build_optimizer(self.config, self.total_steps, phase)
         step = train_step.make_train_step(self.task, optimizer, phase, self.config, self.loader)
@@ -317,7 +314,7 @@ class Trainer:
         options = compiler_options.SEGMENTATION if self.config.task == "segment" else compiler_options.CLASSIFICATION
         compiled = lowered.compile(compiler_options=compiler_options.on_cpu(options))
         malloc.trim_heap()
-        return lambda state, batch: compiled(state, batch, *compute_inputs(state.step, state.plateau.scale))
+        return train_step.CompiledStep(compiled, compute_inputs)
 
     def with_values(self, state: TrainState, **values: Any) -> TrainState:
         """Return a state with some fields replaced by host arrays."""
