@@ -204,10 +204,7 @@ def list_warnings(
             f"fewer than {subgroups.FEW} radiographs, too few for a reliable score: {', '.join(small_groups)}"
         )
     if is_classifier and scores.get("targets") != "multi" and (label := _find_only_prediction(scores["all"])):
-        warnings.append(
-            f"every prediction is {format_label(label)}, whatever the AUROC: the best epoch may have been chosen by "
-            "too few radiographs; --config.training.metric=loss in a new workdir chooses it by the loss"
-        )
+        warnings.append(f"every prediction is {format_label(label)}, whatever the AUROC{_suggest_metric(config)}")
     without_patient = scores.get("without_patient", 0)
     if without_patient:
         subject = (
@@ -241,6 +238,16 @@ def list_warnings(
     elif is_classifier and scores["vote_convergence"] is None:
         warnings.append(NO_CONVERGENCE)
     return warnings
+
+
+def _suggest_metric(config: Config) -> str:
+    """Return what may make the network predict several classes; "" where validation chose no epoch, or by the loss."""
+    if not config.data.validation or config.training.metric == "loss":
+        return ""
+    return (
+        f": the best epoch may have been chosen by too few radiographs of {config.data.validation}; "
+        "--config.training.metric=loss in a new workdir chooses it by the loss"
+    )
 
 
 def _find_only_prediction(group_scores: Mapping[str, Any]) -> str:

@@ -342,7 +342,14 @@ def test_network_that_predicts_one_class_has_a_warning(tmp_path, no_figures):
     rows = [row | {"prediction": "viral"} if "prediction" in row else row for row in draw_rows(0)]
     write(tmp_path / "viral", rows)
     scores = scoring.score_run(tmp_path / "viral", "test")
-    assert any(line.startswith("every prediction is viral, whatever the AUROC") for line in scores["warnings"])
+    assert any(
+        line.startswith("every prediction is viral, whatever the AUROC: the best epoch") for line in scores["warnings"]
+    )
+    config = classify_config()
+    config.training.metric = "loss"
+    (tmp_path / "viral" / "config.json").write_text(config.to_json())
+    scores = scoring.score_run(tmp_path / "viral", "test")
+    assert "every prediction is viral, whatever the AUROC" in scores["warnings"]
     write(tmp_path / "any", draw_rows(0))
     scores = scoring.score_run(tmp_path / "any", "test")
     assert not any(line.startswith("every prediction") for line in scores["warnings"])
