@@ -111,9 +111,8 @@ def assess(
     judged = {name: external_measure.judged_labels(combined, name) for name in collections}
     num_judged = sum(bool(labels) for labels in judged.values())
     for name, group in collections.items():
-        group["verdict"] = external_verdict.judge(group["judged"].get("difference"), num_judged)
-        if external_verdict.is_at_chance(scores["own"]):
-            group["verdict"] = external_verdict.NOT_JUDGED
+        difference = group["judged"].get("difference")
+        group["verdict"] = external_verdict.judge(difference, num_judged, own=scores["own"])
         group["small_classes"] = {
             label: n for label, n in combined.count_labels(combined.collections[name]).items() if n < MIN_CASES
         }

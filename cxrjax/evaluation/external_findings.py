@@ -90,9 +90,7 @@ def assess(
     num_judged = sum(bool(group["judged"]) for group in scores["collections"].values())
     for name, group in scores["collections"].items():
         difference = group["judged"].get("difference")
-        group["verdict"] = external_verdict.judge(difference, max(num_judged, 1), MARGIN)
-        if external_verdict.is_at_chance(scores["own"]):
-            group["verdict"] = external_verdict.NOT_JUDGED
+        group["verdict"] = external_verdict.judge(difference, max(num_judged, 1), MARGIN, scores["own"])
         group["small"] = groups.collections[name].small
     result = {
         "targets": "multi",

@@ -18,8 +18,13 @@ MOST = 0.5  # share from which they make up most of it
 MAX_NAMES = 3  # collections that a sentence names
 
 
-def judge(difference: Mapping[str, Any] | None, num_judged: int, margin: float = MARGIN) -> str:
-    """Return whether a network holds in a collection, falls, or whether there are too few radiographs to say.
+def judge(
+    difference: Mapping[str, Any] | None,
+    num_judged: int,
+    margin: float = MARGIN,
+    own: Mapping[str, Any] | None = None,
+) -> str:
+    """Return whether a network holds in a collection or falls; or why that cannot be said.
 
     The interval is widened for the number of collections that are judged at once (Bonferroni). Without a shift
     anywhere, the probability of a false fall is then that of a single collection.
@@ -29,7 +34,10 @@ def judge(difference: Mapping[str, Any] | None, num_judged: int, margin: float =
             without one.
         num_judged: number of collections.
         margin: fall up to which the network holds.
+        own: scores on the own split, see `is_at_chance`.
     """
+    if is_at_chance(own):
+        return NOT_JUDGED
     if not difference or difference["value"] is None or difference["interval"] is None:
         return UNCLEAR
     widening = ndtri(1 - intervals.TAIL / num_judged) / ndtri(1 - intervals.TAIL)
@@ -41,11 +49,11 @@ def judge(difference: Mapping[str, Any] | None, num_judged: int, margin: float =
     return FALLS if high < 0 else UNCLEAR
 
 
-def is_at_chance(own: Mapping[str, Any]) -> bool:
+def is_at_chance(own: Mapping[str, Any] | None) -> bool:
     """Return whether the network does not exceed chance on its own split, so that nothing can hold or fall elsewhere.
 
     Args:
-        own: "own" of `external.assess` or of `external_findings.assess`; {} without own radiographs.
+        own: "own" of `external.assess` or of `external_findings.assess`; {} or None without own radiographs.
     """
     if not own:
         return False
