@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import roofline
 from benchmarks.competitors import preparation
-from benchmarks.competitors.pytorch_networks import FCDenseNet103, ResNet18
+from benchmarks.competitors.pytorch_networks import FCDenseNet103, ResNet18, augment_patches
 from benchmarks.competitors.pytorch_predictor import Predictor
 from benchmarks.competitors.worker import (
     CLASSIFY,
@@ -154,15 +154,7 @@ def train_classifier(compiled: bool, batch_size: int = 16, image_size: int = 102
                 for image, (row, column) in zip(padded, centers, strict=True)
             ]
         )
-        angle = torch.deg2rad(torch.empty(batch_size).uniform_(-5, 5))
-        mirror = torch.where(torch.rand(batch_size) < 0.5, -1.0, 1.0)
-        cos = angle.cos()
-        sin = angle.sin()
-        zero = torch.zeros(batch_size)
-        transform = torch.stack([cos * mirror, -sin, zero, sin * mirror, cos, zero], 1).view(-1, 2, 3)
-        grid = F.affine_grid(transform, [batch_size, 1, patch_size, patch_size], align_corners=False)
-        x = F.grid_sample(x[:, None].float() / 255, grid, align_corners=False)
-        return ((x - mean) / deviation).contiguous(memory_format=torch.channels_last)
+        return augment_patches(x, mean, deviation)
 
     def loss(x: Tensor) -> Tensor:
         penalty = sum(p.abs().sum() for p in network.parameters())

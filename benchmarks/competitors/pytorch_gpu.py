@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.competitors.preparation import postprocess_mask
-from benchmarks.competitors.pytorch_networks import FCDenseNet103, ResNet18, fold_norms
+from benchmarks.competitors.pytorch_networks import FCDenseNet103, ResNet18, augment_patches, fold_norms
 from benchmarks.competitors.pytorch_predictor import LUNGS, load
 from benchmarks.competitors.worker import AGGREGATE, CLASSIFY, SEGMENT
 
@@ -191,15 +191,7 @@ def _classifier_step(batch: int, mode: str, image_size: int, patch_size: int) ->
     def draw_batch() -> Tensor:
         centers = torch.randint(image_size, (2, batch, 1, 1), device=DEVICE)
         x = padded[radiographs, centers[0] + offsets[:, None], centers[1] + offsets]
-        angle = torch.deg2rad(torch.empty(batch, device=DEVICE).uniform_(-5, 5))
-        mirror = torch.where(torch.rand(batch, device=DEVICE) < 0.5, -1.0, 1.0)
-        cos = angle.cos()
-        sin = angle.sin()
-        zero = torch.zeros_like(angle)
-        transform = torch.stack([cos * mirror, -sin, zero, sin * mirror, cos, zero], 1).view(-1, 2, 3)
-        grid = F.affine_grid(transform, [batch, 1, patch_size, patch_size], align_corners=False)
-        x = F.grid_sample(x[:, None].float() / 255, grid, align_corners=False)
-        return ((x - mean) / deviation).contiguous(memory_format=torch.channels_last)
+        return augment_patches(x, mean, deviation)
 
     def loss(x: Tensor) -> Tensor:
         with torch.autocast(DEVICE.type, TYPE):

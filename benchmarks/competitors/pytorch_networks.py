@@ -1,6 +1,7 @@
-"""The two networks of the paper in idiomatic PyTorch, with the names of the published weights."""
+"""The two networks of the paper in idiomatic PyTorch, with the names of the published weights; and augmentation."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -131,3 +132,17 @@ def fold_norms(network: ResNet18) -> ResNet18:
         if block.downsample is not None:
             block.downsample = nn.Sequential(fuse_conv_bn_eval(*block.downsample))
     return network
+
+
+def augment_patches(x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """Flip and rotate patches uint8 [n, s, s] at random, by at most 5°, and normalize them: float [n, 3, s, s]."""
+    angle = torch.deg2rad(torch.empty(len(x), device=x.device).uniform_(-5, 5))
+    mirror = torch.where(torch.rand(len(x), device=x.device) < 0.5, -1.0, 1.0)
+    cos = angle.cos()
+    sin = angle.sin()
+    zero = torch.zeros_like(angle)
+    transform = torch.stack([cos * mirror, -sin, zero, sin * mirror, cos, zero], 1).view(-1, 2, 3)
+    x = x[:, None].float() / 255
+    grid = F.affine_grid(transform, list(x.shape), align_corners=False)
+    x = F.grid_sample(x, grid, align_corners=False)
+    return ((x - mean) / deviation).contiguous(memory_format=torch.channels_last)
