@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cxrjax.io import findings
+from cxrjax.runtime.formatting import format_count
 from data_prep.collections.patients import STUDY, is_pseudonym
 from data_prep.record import Record
 
@@ -45,6 +46,11 @@ def count_findings(records: Sequence[Record]) -> dict[str, dict[str, int]]:
     return counts
 
 
+def sum_patients(report: Mapping[str, Any]) -> Counter[str]:
+    """Return the counts of `count_patients`, summed over the splits of a report."""
+    return sum((Counter(split) for split in report["patients_known"].values()), Counter())
+
+
 def describe(report: Mapping[str, Any], expected_splits: Sequence[str]) -> list[str]:
     """Return sentences about problems for training or evaluation, the one about unknown patients last.
 
@@ -77,16 +83,16 @@ def describe(report: Mapping[str, Any], expected_splits: Sequence[str]) -> list[
         count = report["patients_known"]["val"]["radiographs"] if "val" in counts else 0
         if 0 < count < FEW_VALIDATION:
             remarks.append(
-                f"only {_format_count(count, 'radiograph')} in the split val, too few to choose the best epoch by a "
+                f"only {format_count(count, 'radiograph')} in the split val, too few to choose the best epoch by a "
                 "score; --config.training.metric=loss chooses it by the loss"
             )
-    totals = sum((Counter(split) for split in report["patients_known"].values()), Counter())
-    radiographs = _format_count(totals["radiographs"], "radiograph")
+    totals = sum_patients(report)
+    radiographs = format_count(totals["radiographs"], "radiograph")
     patients = totals["patients"]
     if 0 < patients < FEW_PATIENTS and not totals["without"] and not totals["by_study"]:
         verb = "is" if patients == 1 else "are"
         remarks.append(
-            f"there {verb} only {_format_count(patients, 'patient')}: with so few, the splits depend on the seed"
+            f"there {verb} only {format_count(patients, 'patient')}: with so few, the splits depend on the seed"
         )
     if totals["by_study"]:
         remarks.append(
@@ -102,7 +108,3 @@ def describe(report: Mapping[str, Any], expected_splits: Sequence[str]) -> list[
 
 
 _PURPOSES = {"val": ", which training needs to select its weights"}
-
-
-def _format_count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

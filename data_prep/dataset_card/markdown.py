@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxrjax.runtime.formatting import format_count
+from data_prep import remarks
 from data_prep.checks.confounding import Baseline
 
 MAX_ROWS = 20  # pairs or reasons; the JSON file has all
@@ -34,13 +35,12 @@ def describe_warnings(
     if single_sources:
         labels = ", ".join(f"{label} ({source})" for label, source in single_sources.items())
         warnings.append(f"These labels come from a single source, so recognizing the source predicts them: {labels}.")
-    by_split = report["patients_known"].values()
-    without = sum(split["without"] for split in by_split)
-    if without:
-        total = sum(split["radiographs"] for split in by_split)
+    totals = remarks.sum_patients(report)
+    if totals["without"]:
+        radiographs = format_count(totals["radiographs"], "radiograph")
         warnings.append(
-            f"The patients of {without} of {format_count(total, 'radiograph')} are not known: the radiographs of one "
-            "patient may be in both training and test data."
+            f"The patients of {totals['without']} of {radiographs} are not known: the radiographs of one patient may "
+            "be in both training and test data."
         )
     if report["settings"]["duplicates"] != "drop":
         counts = Counter(
