@@ -22,12 +22,11 @@ from cxrjax.audit import finding_metrics, fingerprint, formatting, markers, metr
 from cxrjax.audit.context import AuditContext, NotApplicableError
 from cxrjax.audit.experiments import EXPERIMENTS, Experiment, ExperimentResult
 from cxrjax.config import Config
-from cxrjax.evaluation import tables
 from cxrjax.io import findings, json_file, predictions_csv
 from cxrjax.metrics import baselines, finding_arrays, multilabel, prediction_arrays
 from cxrjax.runs import run_dir
 from cxrjax.runtime import atomic_files, compilation_cache, former_names, software, terminal
-from cxrjax.runtime.formatting import format_count
+from cxrjax.runtime.formatting import format_count, lacks_patient_ids
 
 
 def audit(workdir: Path, split: str, config: Config) -> dict[str, Any]:
@@ -127,7 +126,7 @@ def summarize(result: dict[str, Any]) -> str:
     notes = [
         f"- {entry['title']} ({entry['model']}): {entry['note']}" for entry in result["experiments"] if entry["note"]
     ]
-    unit = "radiograph, for the patients are not known" if tables.lacks_patient_ids(result) else "patient"
+    unit = "radiograph, for the patients are not known" if lacks_patient_ids(result) else "patient"
     lines += [
         "",
         *notes,

@@ -7,8 +7,7 @@ from cxrjax.audit import advice, claims, criteria
 from cxrjax.audit.criteria import Numbers
 from cxrjax.audit.formatting import format_ci, format_percent, join_words, name_place
 from cxrjax.audit.metrics import HEADLINE, share_of_score
-from cxrjax.evaluation import tables
-from cxrjax.runtime.formatting import format_label, join_labels, pick_form
+from cxrjax.runtime.formatting import describe_counts, format_label, join_labels, lacks_patient_ids, pick_form
 
 NAMES = {"macro_auroc": "macro AUROC", "macro_f1": "macro F1", "accuracy": "accuracy"}
 
@@ -56,8 +55,8 @@ def _score(audit: Numbers) -> list[str]:
     defined = [name for name in NAMES if score[name]["value"] is not None]
     values = ", ".join(f"{NAMES[name]} {format_ci(score[name])}" for name in defined)
     chance_values = ", ".join(f"{chance[name]:.2f}" for name in defined)
-    cases = tables.describe_counts(audit)
-    unit = "radiograph" if tables.lacks_patient_ids(audit) else "patient"
+    cases = describe_counts(audit)
+    unit = "radiograph" if lacks_patient_ids(audit) else "patient"
     sentences = [
         f"On {cases}, the network reaches {values} (in brackets: 95% intervals by {unit}); a prediction at "
         f"chance reaches {chance_values}."

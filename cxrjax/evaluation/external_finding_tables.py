@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cxrjax.evaluation import external_tables
-from cxrjax.evaluation.tables import describe_counts, markdown_table
-from cxrjax.runtime.formatting import format_ci, format_count, format_label
+from cxrjax.evaluation.tables import markdown_table
+from cxrjax.runtime.formatting import describe_counts, format_ci, format_count, format_label
 
 NO_CALIBRATION = (
     "The run has no calibration, so there are no thresholds or temperatures of validation to compare with: "

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cxrjax.evaluation import external_measure
-from cxrjax.evaluation.tables import describe_counts, markdown_table
-from cxrjax.runtime.formatting import MISSING, format_ci, format_count, format_label
+from cxrjax.evaluation.tables import markdown_table
+from cxrjax.runtime.formatting import MISSING, describe_counts, format_ci, format_count, format_label
 
 SCORES = {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC"}
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cxrjax.runs.calibration import TARGET
-from cxrjax.runtime.formatting import format_ci, format_count, format_label, format_p
+from cxrjax.runtime.formatting import describe_counts, format_ci, format_label, format_p
 
 SCORES = {
     "f1": "F1", "precision": "precision", "recall": "recall", "specificity": "specificity", "auroc": "AUROC",
@@ -15,31 +15,11 @@ INTERVAL_NOTE = "In parentheses: 95% intervals."
 
 _OPERATING_POINTS = {"at_specificity": f"specificity {TARGET:.0%}", "at_sensitivity": f"sensitivity {TARGET:.0%}"}
 
+_MEANS = {"macro_f1": "macro F1", "macro_auroc": "macro AUROC"}
+
 _PROBABILITIES = {"raw": "", "scaled": " at the fitted temperature"}
 
 ERRORS = {"ece": "ECE", "brier": "Brier score", "log_loss": "log loss"}  # of probabilities
-
-
-def describe_counts(counts: Mapping[str, Any]) -> str:
-    """Return the numbers of radiographs and patients as text, and for how many radiographs the patient is unknown.
-
-    Args:
-        counts: "n", and "patients" and "without_patient" of `prediction_arrays.count_patients`; files of older versions
-            lack "without_patient".
-    """
-    n = counts["n"]
-    without = counts.get("without_patient", 0)
-    if not without:
-        return f"{format_count(n, 'radiograph')} of {format_count(counts['patients'], 'patient')}"
-    if without == n:
-        return f"{format_count(n, 'radiograph')}, patients not known"
-    known = f"{format_count(n - without, 'radiograph')} of {format_count(counts['patients'] - without, 'patient')}"
-    return f"{known}, and {without}, patients not known"
-
-
-def lacks_patient_ids(counts: Mapping[str, Any]) -> bool:
-    """Return whether no radiograph has a patient id, given the counts of `describe_counts`."""
-    return counts.get("without_patient", 0) == counts["n"]
 
 
 def format_scores(scores: Mapping[str, Any]) -> str:
@@ -77,8 +57,7 @@ def _label_tables(scores: Mapping[str, Any]) -> list[str]:
     """Return the tables of a classifier: scores, gain over the source, operating points and subgroups."""
     tables = [_main_table(scores)]
     gains = scores["gain_over_source"]
-    names = {"macro_f1": "macro F1", "macro_auroc": "macro AUROC"}
-    lines = [[names.get(name, name), format_ci(gains[name])] for name in gains if name != "n"]
+    lines = [[_MEANS.get(name, name), format_ci(gains[name])] for name in gains if name != "n"]
     tables.append(markdown_table(["network less source alone", "difference"], lines))
     tables += _operating_point_tables(scores)
     for attribute, groups in scores["subgroups"].items():
@@ -141,11 +120,8 @@ def _operating_point_tables(scores: Mapping[str, Any]) -> list[str]:
         for name, kinds in scores["operating_points"].items()
         for kind, point in kinds.items()
     ]
-    return (
-        [markdown_table(["operating point", "chosen on validation for", "sensitivity", "specificity"], points)]
-        if points
-        else []
-    )
+    head = ["operating point", "chosen on validation for", "sensitivity", "specificity"]
+    return [markdown_table(head, points)] if points else []
 
 
 def _main_table(scores: Mapping[str, Any]) -> str:

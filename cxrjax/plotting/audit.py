@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxrjax.plotting import palette, style
-from cxrjax.runtime.formatting import format_count, interval_or_value
+from cxrjax.runtime.formatting import describe_counts, interval_or_value, lacks_patient_ids
 
 GROUPS = {
     "shortcut": ("shortcuts", palette.RED),
@@ -64,12 +64,9 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
         tick.set(color=color, weight="bold" if estimate is None or color == palette.INK else "normal")
     axes.set_ylim(len(rows) - 0.4, -1.4)
     _label_line(axes, chance, "chance")
-    has_patients = audit.get("without_patient", 0) < audit["n"]
-    patients = f" of {format_count(audit['patients'], 'patient')}" if has_patients else ", patients not known"
-    cases = format_count(audit["n"], "radiograph") + patients
-    title = f"{cases}: what reaches how much of the score"
+    title = f"{describe_counts(audit)}: what reaches how much of the score"
     figure.suptitle(title, x=0.01, ha="left", size=10)  # a title of the axes would begin to the right of the row labels
-    unit = "patient" if has_patients else "radiograph"
+    unit = "radiograph" if lacks_patient_ids(audit) else "patient"
     axes.set_xlabel(f"{metric.replace('_', ' ').replace('auroc', 'AUROC')}, with 95% intervals by {unit}")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")

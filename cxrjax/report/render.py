@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from cxrjax import plotting
 from cxrjax.audit import answers
-from cxrjax.evaluation import decisions, saliency_verdict, tables
+from cxrjax.evaluation import decisions, saliency_verdict
 from cxrjax.io import findings
 from cxrjax.metrics import classification, subgroups
 from cxrjax.report import contents, description, external_view, finding_table, missing, overview
@@ -23,6 +23,7 @@ from cxrjax.report.cases import CaseView
 from cxrjax.report.inputs import ReportInputs
 from cxrjax.runtime.formatting import (
     capitalize_first,
+    describe_counts,
     format_ci,
     format_count,
     format_label,
@@ -50,7 +51,7 @@ def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> by
         UTF-8 text; the invalid bytes of a file name that is not valid UTF-8 are written as escapes.
     """
     environment = make_environment(is_markdown=template.endswith(".md"))
-    environment.globals["cases_of"] = tables.describe_counts(inputs.scores)
+    environment.globals["cases_of"] = describe_counts(inputs.scores)
     lacking = missing.list_missing(inputs)
     text = environment.get_template(template).render(
         inputs._asdict(),
@@ -110,7 +111,7 @@ def make_environment(is_markdown: bool = False) -> jinja2.Environment:
         "breakable": breakable,
         "finding_names": name_findings,
         "truth": format_truth,
-        "counts": tables.describe_counts,
+        "counts": describe_counts,
         "counted": format_count,
         "pick": pick_form,
     }

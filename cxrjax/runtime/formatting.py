@@ -68,6 +68,28 @@ def pick_form(number: int, singular: str, plural: str) -> str:
     return singular if number == 1 else plural
 
 
+def describe_counts(counts: Mapping[str, Any]) -> str:
+    """Return the numbers of radiographs and patients as text, and for how many radiographs the patient is unknown.
+
+    Args:
+        counts: "n", and "patients" and "without_patient" of `prediction_arrays.count_patients`; files of older versions
+            lack "without_patient".
+    """
+    n = counts["n"]
+    without = counts.get("without_patient", 0)
+    if not without:
+        return f"{format_count(n, 'radiograph')} of {format_count(counts['patients'], 'patient')}"
+    if without == n:
+        return f"{format_count(n, 'radiograph')}, patients not known"
+    known = f"{format_count(n - without, 'radiograph')} of {format_count(counts['patients'] - without, 'patient')}"
+    return f"{known}, and {without}, patients not known"
+
+
+def lacks_patient_ids(counts: Mapping[str, Any]) -> bool:
+    """Return whether no radiograph has a patient id, given the counts of `describe_counts`."""
+    return counts.get("without_patient", 0) == counts["n"]
+
+
 def join_words(words: Sequence[str]) -> str:
     """Join words as "a", "a and b" or "a, b and c"; an empty sequence gives ""."""
     if len(words) < 2:

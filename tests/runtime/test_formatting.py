@@ -2,8 +2,7 @@
 
 import pytest
 
-from cxrjax.evaluation import tables
-from cxrjax.runtime.formatting import format_count, pick_form
+from cxrjax.runtime.formatting import describe_counts, format_count, pick_form
 
 
 @pytest.mark.parametrize(
@@ -27,4 +26,4 @@ def test_a_plural_that_takes_no_s_is_given():
     ],
 )
 def test_radiographs_and_patients_are_counted(n, patients, without, text):
-    assert tables.describe_counts({"n": n, "patients": patients, "without_patient": without}) == text
+    assert describe_counts({"n": n, "patients": patients, "without_patient": without}) == text
