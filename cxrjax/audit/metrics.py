@@ -99,10 +99,11 @@ def measure_against_source(rows: Rows, classes: Sequence[str], weights: Weights)
     class_scores: dict[str, Any] = {}
     for name, cases in _class_cases(rows, classes).items():
         pairs = (cases.positive, cases.scores, cases.shares)
-        score = cross_auroc.conflicting(*pairs, weights[:, cases.rows])
-        if np.isnan([score.value[0], cross_auroc.aligned(*pairs, weights[:1, cases.rows]).value[0]]).any():
-            continue
-        class_scores[name] = {"auroc": score, "support": score.positives}
+        # By the data: a resample may lack pairs that the data have.
+        once = np.ones((1, len(cases.rows)))
+        if not any(np.isnan(side(*pairs, once).value[0]) for side in (cross_auroc.conflicting, cross_auroc.aligned)):
+            score = cross_auroc.conflicting(*pairs, weights[:, cases.rows])
+            class_scores[name] = {"auroc": score, "support": score.positives}
     means = [scores["auroc"] for scores in class_scores.values()]
     macro = confidence.mean_of(means) if means else undefined
     return {"macro_f1": undefined, "accuracy": undefined, "macro_auroc": macro, "classes": class_scores}

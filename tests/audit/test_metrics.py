@@ -117,6 +117,17 @@ def test_against_source_auroc_uses_pairs_of_classes_sharing_sources():
     assert np.isnan(against["accuracy"]).all()
 
 
+def test_classes_are_those_with_pairs_in_the_data_also_where_a_resample_lacks_them():
+    """Every pair against the source of "a" has the only radiograph of it from y."""
+    cells = [("y", "a", 0.3), ("x", "a", 0.5), ("x", "b", 0.4), ("y", "b", 0.1)]
+    rows = [row(i, label, label, (p, 1 - p, 0.0), source) for i, (source, label, p) in enumerate(cells)]
+    shares = np.array([{"x": (0.8, 0.2, 0), "y": (0.2, 0.8, 0)}[source] for source, _, _ in cells])
+    resamples = np.array([[0, 2, 1, 1], [1, 1, 1, 1]])
+    against = scores.measure_against_source(scores.with_source_shares(rows, CLASSES, shares), CLASSES, resamples)
+    assert set(against["classes"]) == {"a", "b"}
+    np.testing.assert_equal(against["classes"]["a"]["auroc"].value, [np.nan, 0])
+
+
 def test_flip_rate_excludes_rows_of_or_predicted_as_the_target():
     unmarked = [row(0, "b", "b"), row(1, "b", "a"), row(2, "c", "c"), row(3, "c", "b"), row(4, "a", "b")]
     marked = [row(0, "b", "a"), row(1, "b", "a"), row(2, "c", "a"), row(3, "c", "b"), row(4, "a", "a")]

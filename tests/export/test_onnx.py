@@ -7,7 +7,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 from onnx import load_model_from_string
 
-from cxrjax.config import default_config
+from cxrjax.config import LABELS, default_config
 from cxrjax.export import onnx, verify
 from cxrjax.inference.functional import PipelineSpec
 from cxrjax.models import from_config, registry
@@ -20,6 +20,7 @@ def test_every_architecture_is_converted_convolution_by_convolution(architecture
     config.task = "segment" if architecture in registry.SEGMENTERS else "classify"
     config.segmenter.size = config.patches.size = 64
     config.segmenter.architecture = config.classifier.architecture = architecture
+    config.classifier.classes = LABELS
     network = from_config.segmenter(config) if config.task == "segment" else from_config.classifier(config)
     shapes, rng = from_config.zero_variables(network), np.random.default_rng(0)
     drawn = jax.tree.map(lambda x: rng.uniform(0.5, 1.5, x.shape).astype("f4") / np.prod(x.shape[:-1]), shapes)
