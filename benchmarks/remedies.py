@@ -39,18 +39,23 @@ from data_prep.phantom.planted import BROKEN, FEATURES, PLANTED_LABEL
 STRENGTHS = (0.95, 1.0, 0.8)
 NO_SHORTCUT = 0.5
 _FINISHED = "done"  # file in the folder of a finished training
+_GROUP_DRO = {"remedy.loss": "group_dro", "remedy.dro_step_size": 0.1, "optimizer.weight_decay": 1e-2}
+_CENTER_CROP = {
+    "patches.center_crop": 0.25,
+    "training.augment_probability": 0.0,
+}  # in training, too
 # Name -> changed settings, by config key.
 REMEDIES: dict[str, dict[str, Any]] = {
     "none": {},
     "balance": {"remedy.balance": True},
     "pairs": {"remedy.pairs": True},
     "bias_balanced": {"remedy.loss": "bias_balanced"},
-    "group_dro": {"remedy.loss": "group_dro", "remedy.dro_step_size": 0.1, "optimizer.weight_decay": 1e-2},
+    "group_dro": _GROUP_DRO,
     "appearance": {"remedy.appearance": 0.5},
     "surroundings": {"remedy.surroundings": 1.0},
     "spectrum": {"remedy.spectrum": 1.0},
     "equalize": {"image.equalize": True},
-    "center_crop": {"patches.center_crop": 0.25, "training.augment_probability": 0.0},  # also in training
+    "center_crop": _CENTER_CROP,
     "scale": {"augmentation.scale": 0.3},
     "balance+scale": {"remedy.balance": True, "augmentation.scale": 0.3},
     "balance+spectrum": {"remedy.balance": True, "remedy.spectrum": 1.0},
@@ -63,6 +68,10 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "balance+surroundings": {"remedy.balance": True, "remedy.surroundings": 1.0},
     "mask_lungs": {"patches.mask_lungs": True},
     "lung_box": {"patches.mode": "lung_bbox"},
+    "match": {"remedy.match": ("age",)},
+    "match+lung_box": {"remedy.match": ("age",), "patches.mode": "lung_bbox"},
+    "group_dro+lung_box": _GROUP_DRO | {"patches.mode": "lung_bbox"},
+    "group_dro+center_crop": _GROUP_DRO | _CENTER_CROP,
     # The last layer of a training without a remedy, trained again on the training split with a penalty of _PENALTIES.
     "last_layer": {},
     "last_layer_1": {},

@@ -2,7 +2,8 @@
 
 `cxrjax predict --input=FILE --output=DIR` is `python -m cxrjax.main --mode=predict --input=FILE --output=DIR`, and
 `cxrjax prepare openist --out=DIR` is `python -m data_prep openist --out=DIR`. `cxrjax COMMAND --help` lists the flags
-of one command. `cxrjax completion bash` prints a script for the shell: bash, zsh or tcsh.
+of one command. `cxrjax completion bash` prints a script for the shell: bash, zsh or tcsh. `python -m cxrjax COMMAND` is
+the same as `cxrjax COMMAND`.
 """
 
 import re

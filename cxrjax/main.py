@@ -315,7 +315,9 @@ def _enable_cache() -> None:
 
 
 def _usage(problem: str) -> int:
-    warn(f"{problem}; see {'cxrjax' if Path(sys.argv[0]).name == 'cxrjax' else 'python -m cxrjax.main'} --help")
+    programs = {"cxrjax": "cxrjax", "__main__.py": "python -m cxrjax"}
+    program = programs.get(Path(sys.argv[0]).name, "python -m cxrjax.main")
+    warn(f"{problem}; see {program} --help")
     return 2
 
 

@@ -1,6 +1,7 @@
 """The command `cxrjax` runs the code of `python -m cxrjax.main`, and its help and completion list each mode's flags."""
 
 import re
+import runpy
 import subprocess
 
 import pytest
@@ -34,6 +35,14 @@ def test_usage_error_names_the_command_cxrjax(monkeypatch, capsys) -> None:
         console.main()
     assert ended.value.code == 2
     assert capsys.readouterr().err == "cxrjax: --mode=rescore takes no --input; see cxrjax --help\n"
+
+
+def test_the_package_is_run_as_the_command(monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.argv", ["/site-packages/cxrjax/__main__.py", "rescore", "--workdir=x", "--input=y"])
+    with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+        runpy.run_module("cxrjax", run_name="__main__")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "cxrjax: --mode=rescore takes no --input; see python -m cxrjax --help\n"
 
 
 @pytest.mark.parametrize("mode", MODES)
