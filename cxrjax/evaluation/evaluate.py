@@ -5,6 +5,7 @@ own, to RUN/evaluation/DATA-SPLIT, with external.json) and, for a classifier, RU
 the scores from the rows.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,21 +106,25 @@ def _predict_split(predictor: Predictor, workdir: Path, split: str, directory: s
     name = dataset_record.results_dirname(workdir, config, split, directory)
     folder = workdir / "evaluation" / name
     folder.mkdir(parents=True, exist_ok=True)
+    scored = truth.list_scored_rows(predictor, stored, is_own=name == split)
+    labels = [stored.labels[row] for row in scored]
+    left_out = Counter(stored.labels) - Counter(labels)
     comparison = _choose_comparison(predictor)(workdir, predictor, stored)
-    panel_rows = set(_select_panels(stored.labels, config.evaluation.num_preview_images))
+    panel_rows = {scored[i] for i in _select_panels(labels, config.evaluation.num_preview_images)}
     rows: list[dict[str, Any]] = []
     panels = []
-    for cases, i, result in predict_stored(predictor, stored):
+    results = predict_stored(predictor, stored, scored if left_out else None)
+    for position, (cases, i, result) in zip(scored, results, strict=True):
         row = _metadata_columns(cases, i) | {"split": split} | predictor.to_row(result)
-        row |= comparison.truth_cells(cases, i, result, len(rows))
-        if len(rows) in panel_rows:
+        row |= comparison.truth_cells(cases, i, result, position)
+        if position in panel_rows:
             rgb = plotting.overlay(cases.images[i], predictor.lung_mask(result), predictor.saliency(result))
             decided = row | {"decision": predictor.decision(result)}
-            panels.append(_captioned_panel(_in_proportions(rgb, stored.frame(len(rows))), decided))
+            panels.append(_captioned_panel(_in_proportions(rgb, stored.frame(position)), decided))
         rows.append(row)
     predictions_csv.write(folder / "predictions.csv", rows, comparison.columns)
     dataset_name = tfds_store.dataset_name(directory or config.data.dir)
-    provenance.write(folder, provenance.Provenance(dataset_name, split, predictor.step))
+    provenance.write(folder, provenance.Provenance(dataset_name, split, predictor.step, dict(left_out)))
     plotting.draw_sheet(
         panels,
         4,

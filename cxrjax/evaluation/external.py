@@ -52,6 +52,8 @@ def assess_run(workdir: Path, name: str) -> dict[str, Any] | None:
     assess_rows = external_findings.assess if has_findings else assess
     result = assess_rows(rows, own_rows, own_split, calibration.load(workdir, origin.step))
     result["dataset"] = origin.dataset
+    if origin.left_out:
+        result["warnings"].insert(0, _describe_left_out(origin.left_out))
     path = folder / (external_findings.FILE if has_findings else FILE)
     atomic_files.atomic_write(path, (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
     return result
@@ -143,6 +145,15 @@ def _temperatures(rows: CombinedRows, stored_calibration: Mapping[str, Any] | No
         return {}
     here = fit_temperature(rows.probabilities[members], rows.truth[members])
     return {"validation": stored_calibration["temperature"], "here": here}
+
+
+def _describe_left_out(counts: Mapping[str, int]) -> str:
+    """Return a sentence on the radiographs that an evaluation left out, by their label."""
+    names = [
+        f"{count} {f'with the label {format_label(label)}' if label else 'without a label'}"
+        for label, count in counts.items()
+    ]
+    return f"not evaluated, since the network does not know their label: {join_words(names)}"
 
 
 def _list_warnings(result: Mapping[str, Any]) -> list[str]:

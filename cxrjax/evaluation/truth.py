@@ -27,13 +27,30 @@ class TruthColumns(NamedTuple):
     truth_cells: Callable[[RadiographBatch, int, Any, int], dict[str, Any]]
 
 
-def compare_labels(workdir: Path, predictor: Predictor, stored: dataset.RadiographDataset) -> TruthColumns:
-    """Return the comparison with true labels and known lesions, for the run of a classifier.
+def list_scored_rows(predictor: Predictor, stored: dataset.RadiographDataset, is_own: bool) -> Sequence[int]:
+    """Return the rows of a split that an evaluation predicts and scores.
+
+    These are all rows, but for a classifier of one label per radiograph on another data set than its own: other
+    hospitals have labels that the network was not trained on. Rows with such a label, or without one, are left out.
+
+    Args:
+        predictor: of the run.
+        stored: the split.
+        is_own: whether it is of the run's own data set.
 
     Raises:
-        DatasetError: the split has a label that is none of the run's classes.
+        DatasetError: no label is among the run's classes, or one of the run's own data set is not.
     """
-    truth_table.index_labels(stored, predictor.classes)
+    if not predictor.classes or predictor.config.classifier.targets == "multi":
+        return range(len(stored))
+    rows = [row for row, label in enumerate(stored.labels) if label in predictor.classes]
+    if is_own or not rows:
+        truth_table.index_labels(stored, predictor.classes)
+    return rows
+
+
+def compare_labels(workdir: Path, predictor: Predictor, stored: dataset.RadiographDataset) -> TruthColumns:
+    """Return the comparison with true labels and known lesions, for the run of a classifier."""
     source_labels = _source_baseline(workdir, predictor.config, stored.sources) if multihost.is_primary() else None
 
     def truth_cells(cases: RadiographBatch, i: int, result: Any, row: int) -> dict[str, Any]:

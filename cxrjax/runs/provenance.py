@@ -10,8 +10,9 @@ the radiographs whose truth is known.
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from cxrjax.config import Config
@@ -35,11 +36,15 @@ class Provenance(NamedTuple):
     dataset: str = ""  # name of the data set
     split: str = ""
     step: int | None = None  # training step of the network
+    left_out: Mapping[str, int] = MappingProxyType(
+        {}
+    )  # label -> radiographs without a row, as it is no class of the run
 
 
 def write(folder: Path, provenance: Provenance) -> None:
     """Write provenance.json to a folder of rows."""
-    atomic_files.atomic_write(folder / _PROVENANCE, (json.dumps(provenance._asdict(), indent=2) + "\n").encode())
+    content = provenance._asdict() | {"left_out": dict(provenance.left_out)}
+    atomic_files.atomic_write(folder / _PROVENANCE, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def read(folder: Path) -> Provenance:
@@ -55,7 +60,10 @@ def read(folder: Path) -> Provenance:
     values = {name: content.get(name, default) for name, default in Provenance._field_defaults.items()}
     provenance = Provenance(**values)
     has_texts = isinstance(provenance.dataset, str) and isinstance(provenance.split, str)
-    if not (has_texts and isinstance(provenance.step, int | None)):
+    has_counts = isinstance(provenance.left_out, Mapping) and all(
+        isinstance(n, int) for n in provenance.left_out.values()
+    )
+    if not (has_texts and has_counts and isinstance(provenance.step, int | None)):
         raise json_file.DamagedFileError(path, "its values are of other kinds", _REMEDY)
     return provenance
 

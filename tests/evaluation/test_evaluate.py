@@ -5,14 +5,15 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
 from cxrjax import plotting
 from cxrjax.cli import commands
 from cxrjax.config import freeze, recipes
-from cxrjax.data import batch, tfds_store
-from cxrjax.evaluation import evaluate, plots, scoring, tables
+from cxrjax.data import batch, dataset, tfds_store
+from cxrjax.evaluation import evaluate, external, plots, scoring, tables
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import bootstrap
 from cxrjax.runs import (
@@ -123,6 +124,41 @@ def test_other_data_sets_have_their_own_evaluation_folder(run, prepared):
     chosen = "temperature and operating points were chosen on val, which val shares"
     assert chosen in own["warnings"] and not any("chosen on" in warning for warning in other["warnings"])
     assert dataset_record.results_dirname(run, run_dir.load_config(run), "val", str(prepared / "own")) == "val"
+
+
+def test_radiographs_of_other_hospitals_with_other_labels_are_left_out_and_named(run, tmp_path):
+    """Each row is that of its own radiograph, although others before it in the split are left out."""
+    rng = np.random.default_rng(0)
+    for label, count in (("normal", 3), ("sars", 2), ("viral", 2)):
+        (tmp_path / "raw" / label).mkdir(parents=True)
+        for i in range(count):
+            cv2.imwrite(str(tmp_path / "raw" / label / f"{label}{i}.png"), rng.integers(0, 256, (SIZE, SIZE), np.uint8))
+    arguments = ["folder", f"--raw_dir={tmp_path / 'raw'}", f"--out={tmp_path}", "--name=elsewhere"]
+    assert prepare([*arguments, "--split_ratios=0,0,1", "--duplicates=off"]) == 0
+    evaluate.evaluate_run(run, "test")
+    scores = evaluate.evaluate_run(run, "test", str(tmp_path / "elsewhere"))
+    assert scores["n"] == 5
+    rows = predictions_csv.read(run / "evaluation" / "elsewhere-test" / "predictions.csv")
+    assert {Path(row["path"]).stem for row in rows} == {"normal0", "normal1", "normal2", "viral0", "viral1"}
+    assert all(Path(row["path"]).stem.startswith(row["label"]) for row in rows)
+    stored = dataset.load_split(run_dir.load_config(run), "test", str(tmp_path / "elsewhere"))
+    keys = dict(zip(stored.paths, batch.hash_images(stored.images), strict=True))
+    for row in rows:
+        first = np.random.default_rng(keys[row["path"]]).dirichlet(np.ones(5))[0]
+        assert row["probability_normal"] == pytest.approx(first, abs=1e-6)
+    warning = external.read(run, "elsewhere-test")["warnings"][0]
+    assert warning == "not evaluated, since the network does not know their label: 2 with the label sars"
+
+
+def test_data_set_of_other_labels_alone_is_refused(run, tmp_path):
+    (tmp_path / "raw" / "sars").mkdir(parents=True)
+    for i in range(2):
+        image = np.random.default_rng(i).integers(0, 256, (SIZE, SIZE), np.uint8)
+        cv2.imwrite(str(tmp_path / "raw" / "sars" / f"{i}.png"), image)
+    arguments = ["folder", f"--raw_dir={tmp_path / 'raw'}", f"--out={tmp_path}", "--name=elsewhere"]
+    assert prepare([*arguments, "--split_ratios=0,0,1", "--duplicates=off"]) == 0
+    with pytest.raises(dataset.DatasetError, match="its label 'sars' is not among the classes normal, bacterial"):
+        evaluate.evaluate_run(run, "test", str(tmp_path / "elsewhere"))
 
 
 def test_moved_data_set_is_recognized_as_that_of_the_run(run, prepared, tmp_path):
