@@ -22,8 +22,8 @@ interval in brackets is the 95% interval by radiograph of the first seed. The co
 - clean: the score on the test split, where the feature is associated with the class as in training.
 - broken: the score on radiographs where the feature says nothing about the class.
 - regained: the gain of the remedy on the broken split, as a fraction of the difference between a training on data
-  where the feature says nothing and a training without a remedy, over the seeds that all three have. It is missing if
-  this difference is below 0.02.
+  where the feature says nothing and a training without a remedy, over the seeds that all three have, with the lowest
+  and the highest of the single seeds in brackets. It is missing if this difference is below 0.02.
 - against, with: how often a pair of a radiograph with COVID-19 and another one is ranked correctly on the clean
   split, for pairs in which the feature points to the wrong radiograph, and for pairs in which it points to the right
   one. The audit computes both from a user's own test radiographs. At strength 1 "against" is undefined, since there
@@ -87,6 +87,9 @@ def _format_section(
         against_source = np.mean([_pairs(cell, "against_source") for cell in cells])
         with_source = np.mean([_pairs(cell, "with_source") for cell in cells])
         percent = "–" if np.isnan(regained) or remedy == "none" else f"{regained:.0%}"
+        by_seed = [_regained([cell], remedies.get("none", []), reference) for cell in cells]
+        if percent != "–" and len(cells) > 1 and not np.isnan(by_seed).any():
+            percent += f" ({min(by_seed):.0%} to {max(by_seed):.0%})"
         pairs = f"{_number(against_source)} | {_number(with_source)}"
         lines.append(f"| {remedy} | {len(cells)} | {clean:.3f} | {interval} | {percent} | {pairs} |")
     if gains:

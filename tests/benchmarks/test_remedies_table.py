@@ -37,6 +37,15 @@ def test_regained_share_is_relative_to_the_loss_by_the_shortcut():
     assert "- 0.50 for the share" in report
 
 
+def test_regained_share_has_the_range_of_the_seeds():
+    results = [cell("none", 0.9, 0.9, strength=0.5, seed=seed) for seed in (0, 1)]
+    results += [cell("none", 0.98, 0.7, seed=0), cell("none", 0.98, 0.8, seed=1)]
+    results += [cell("balance", 0.9, 0.8, seed=0), cell("balance", 0.9, 0.9, seed=1)]
+    report = remedies_table.format_report(results)
+    # 0.1 of 0.2 and 0.1 of 0.1; together 0.1 of 0.15.
+    assert "| 67% (50% to 100%) |" in report
+
+
 def test_real_radiographs_are_counted_by_source_and_class():
     counts = {"classes": {"normal": {"n": 100, "right": 20}}}
     results = [{"source": "north", "remedy": "none", "seed": seed} | counts for seed in (0, 1)]
