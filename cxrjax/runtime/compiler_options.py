@@ -19,8 +19,10 @@ from typing import Any
 
 import jax
 
-CLASSIFICATION = {"xla_backend_optimization_level": 1}
-SEGMENTATION = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
+# From jaxlib 0.11 on, XLA has the newer emitters only, and refuses a program with an option that it does not know.
+_OLDER_EMITTERS = {"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (0, 11) else {}
+CLASSIFICATION: Mapping[str, bool | int] = {"xla_backend_optimization_level": 1}
+SEGMENTATION: Mapping[str, bool | int] = {**CLASSIFICATION, **_OLDER_EMITTERS}
 
 
 def on_cpu(options: Mapping[str, bool | int]) -> dict[str, Any]:
