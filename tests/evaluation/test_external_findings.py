@@ -67,6 +67,24 @@ def test_transferable_network_holds_and_no_differences_are_reported():
     )
 
 
+def test_network_at_chance_on_its_own_split_neither_holds_nor_falls():
+    own = draw("own", 0.5, 0.0, 0)
+    same = draw("same", 0.5, 0.0, 1)
+    worse = draw("worse", 0.5, -2.0, 2)  # ranked in reverse: a fall, for a network that exceeds chance
+    result = external_findings.assess([*same, *worse], own, "test", resamples=200)
+    low, high = result["own"]["auroc"]["interval"]
+    assert low <= 0.5 <= high
+    groups = result["collections"]
+    assert [groups[name]["verdict"] for name in ("same", "worse")] == [external_verdict.NOT_JUDGED] * 2
+    assert groups["worse"]["judged"]["difference"]["interval"][1] < 0
+    assert (
+        "on its own test split the network's mean AUROC does not exceed chance, so that the network can neither hold "
+        "nor fall elsewhere" in result["sentence"].lower().replace("auroc", "AUROC")
+    )
+    skilled = external_findings.assess([*same, *worse], draw("own", 0.5, 3.0, 0), "test", resamples=200)
+    assert [skilled["collections"][name]["verdict"] for name in ("same", "worse")] == [external_verdict.FALLS] * 2
+
+
 def test_missing_own_split_and_too_few_radiographs_are_reported():
     rows = draw("one", 0.3, 2.0, 1)
     alone = external_findings.assess(rows, [], "test", resamples=20)
