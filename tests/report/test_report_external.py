@@ -1,9 +1,11 @@
 """Section of a report on an external evaluation, against its numbers."""
 
+import re
+
 import numpy as np
 import pytest
 
-from cxrjax.evaluation import external
+from cxrjax.evaluation import external, external_verdict
 from cxrjax.report import external_view
 from tests.helpers import axe
 from tests.helpers.hospitals import draw_rows
@@ -47,6 +49,18 @@ def test_page_has_the_numbers_of_each_collection(found, assessed):
     assert thresholds[0] == ["class", "chosen for", "own test split", "all pooled", "ea<b>st", "north"]
     assert "was not audited, so that there was no forecast" in text
     assert text.count("The audit forecast a fall.") == 0
+
+
+def test_legend_explains_every_verdict(found, assessed):
+    legend = re.sub(r"\s+", " ", page(show(found, assessed)))
+    verdicts = (external_verdict.HOLDS, external_verdict.FALLS, external_verdict.UNCLEAR, external_verdict.NOT_JUDGED)
+    for verdict in verdicts:
+        assert f"“{verdict[:1].upper()}{verdict[1:]}”:" in legend
+    assert (
+        "“Own split at chance”: the interval of the network’s mean sensitivity on the own test split does not exclude "
+        "chance" in legend
+    )
+    assert "excludes a fall of 10 points. “Falls”" in legend
 
 
 @pytest.mark.slow

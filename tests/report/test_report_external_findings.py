@@ -1,8 +1,10 @@
 """Section of a report on an external evaluation of several findings, against its numbers."""
 
+import re
+
 import pytest
 
-from cxrjax.evaluation import external_findings
+from cxrjax.evaluation import external_findings, external_verdict
 from cxrjax.report import external_view, render
 from tests.helpers import axe, browser, finding_rows
 from tests.helpers.report_page import THERE, Page, table
@@ -115,6 +117,18 @@ def test_bars_are_the_numbers_of_the_sentence(found_findings, assessed):
     assert f"and {bars[-2].number['value']:.2f} on its own test split" in assessed["sentence"]
     means = {bar.name: bar.number for bar in bars}
     assert all(means[f"at {name}"] == group["judged"]["here"] for name, group in groups.items())
+
+
+def test_legend_explains_every_verdict(found_findings, assessed):
+    legend = re.sub(r"\s+", " ", show(found_findings, assessed))
+    verdicts = (external_verdict.HOLDS, external_verdict.FALLS, external_verdict.UNCLEAR, external_verdict.NOT_JUDGED)
+    for verdict in verdicts:
+        assert f"“{verdict[:1].upper()}{verdict[1:]}”:" in legend
+    assert (
+        "“Own split at chance”: the interval of the network’s mean AUROC on the own test split does not exclude chance"
+        in legend
+    )
+    assert "excludes a fall of 0.05. “Falls”" in legend
 
 
 @pytest.mark.slow
