@@ -108,13 +108,14 @@ def _align(first_file: Path, second_file: Path) -> tuple[list[dict], list[dict]]
     """
     first = _index_rows(first_file)
     second = _index_rows(second_file)
+    if {path for _, path in first} != {path for _, path in second}:
+        raise ValueError(
+            f"the runs were evaluated on different radiographs: {first_file} has {len(first)}, {second_file} has "
+            f"{len(second)}, and {len(first.keys() & second.keys())} are in both; evaluate both runs on one data set "
+            "that neither was trained on (--mode=evaluate --dataset=DATA_SET), then compare them with the same "
+            "--dataset"
+        )
     for table, other, other_file in ((first, second, second_file), (second, first, first_file)):
-        other_paths = {path for _, path in other}
-        missing_paths = [path for _, path in table if path not in other_paths]
-        if missing_paths:
-            raise ValueError(
-                f"{other_file}: there is no {missing_paths[0]} in it, and only the same radiographs can be compared"
-            )
         for source, path in table:
             if (source, path) not in other:
                 raise ValueError(f"{other_file}: {path} is not of the source {source!r} there")

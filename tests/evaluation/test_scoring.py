@@ -1,6 +1,7 @@
 """From rows to metrics.json: known truths, subgroups that add up, and comparison of runs."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -242,9 +243,19 @@ def test_run_is_compared_with_a_weaker_baseline(run, tmp_path):
 
 def test_runs_with_different_radiographs_are_not_compared(run, tmp_path):
     rows = draw_rows(2)
+    others = [row | {"path": f"other_{row['path']}"} for row in rows[80:85]]
+    write(tmp_path / "other_split", [*rows[:80], *others])
+    expected = re.compile(
+        r"the runs were evaluated on different radiographs: \S+/run\d*/evaluation/test/predictions.csv has 90, "
+        r"\S+/other_split/evaluation/test/predictions.csv has 85, and 80 are in both; evaluate both runs on one data "
+        r"set that neither was trained on \(--mode=evaluate --dataset=DATA_SET\), then compare them with the same "
+        r"--dataset$"
+    )
+    with pytest.raises(ValueError, match=expected):
+        compare_runs.compare_runs(run, tmp_path / "other_split", "test")
     write(tmp_path / "fewer", rows[:-1])
-    with pytest.raises(ValueError, match=r"fewer/evaluation/test/predictions.csv: there is no 89.png in it"):
-        compare_runs.compare_runs(run, tmp_path / "fewer", "test")
+    with pytest.raises(ValueError, match=r"has 89, .*has 90, and 89 are in both"):
+        compare_runs.compare_runs(tmp_path / "fewer", run, "test")
     write(tmp_path / "twice", [*rows, rows[3]])
     with pytest.raises(ValueError, match=r"3.png is there twice"):
         compare_runs.compare_runs(run, tmp_path / "twice", "test")
