@@ -105,7 +105,7 @@ def _encode_figure(prediction: "Prediction") -> bytes:
     title += [prediction.threshold_note] if prediction.thresholds else []
     if prediction.notice:
         title.append(prediction.notice)
-    is_of_prediction = prediction.saliency_label == prediction.label and prediction.num_patches is None
+    label = prediction.saliency_label
     return plotting.encode_figure(
         prediction.image,
         prediction.lung_mask,
@@ -117,9 +117,7 @@ def _encode_figure(prediction: "Prediction") -> bytes:
         classes=tuple(prediction.votes),
         num_patches=prediction.num_patches,
         thresholds=list(prediction.thresholds.values()),
-        map_heading="where it was seen"
-        if is_of_prediction
-        else f"saliency map of {format_label(prediction.saliency_label or '')}",
+        map_heading="no saliency map" if label is None else f"saliency map of {format_label(label)}",
     )
 
 

@@ -46,7 +46,7 @@ def encode_figure(
     probabilities: Sequence[float] | None,
     votes: Sequence[int] | None,
     classes: Sequence[str],
-    map_heading: str = "where it was seen",
+    map_heading: str = "saliency map",
     num_patches: int | None = None,
     thresholds: Sequence[float] = (),
 ) -> bytes:

@@ -224,7 +224,7 @@ def test_figure_has_votes_probabilities_and_the_notice(texts, radiograph):
     votes, probabilities = [8, 15, 3, 12, 62], [0.11, 0.14, 0.05, 0.12, 0.58]
     titles = ["covid19", "$a_file$ with {math}.png"]
     sheet = encode(image, lungs, lungs * 0.5, None, titles, probabilities, votes)
-    assert {"62 of 100", "0.58", *titles, "radiograph", "lungs", "where it was seen", radiographs.FOOT} <= set(texts)
+    assert {"62 of 100", "0.58", *titles, "radiograph", "lungs", "saliency map", radiographs.FOOT} <= set(texts)
     assert f"color bar: {radiographs.SCALE_NOTE}" in texts
     assert {"normal", "bacterial", "tuberculosis", "viral", "COVID-19"} <= set(texts)
     for color, shares in ((palette.BLUE, [v / 100 for v in votes]), (palette.ORANGE, probabilities)):
