@@ -175,6 +175,6 @@ def _answer_leak(audit: Numbers, chance: Numbers) -> Answer:
         return Answer(question, NOT_DONE, "")
     figure = " to ".join(dict.fromkeys(f"{value:.2f}" for value in (min(values), max(values))))
     if criteria.leaks(entries, chance):
-        return Answer(question, YES, f"{figure}: something leaks, and no score here holds")
+        return Answer(question, YES, f"{figure}: something leaks, and no score here can be relied on")
     is_blind = criteria.least_leak(entries, chance) > chance[HEADLINE] + criteria.MAX_DETECTABLE_LEAK
     return Answer(question, UNDECIDED if is_blind else NO, figure)

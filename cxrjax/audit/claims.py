@@ -31,7 +31,7 @@ def list_unsupported(audit: Numbers, by_name: Numbers) -> list[tuple[str, str]]:
             break
     for name, entry in criteria.hidden_classes(audit).items():
         reached = finding.format_reached(
-            entry["classes"][name]["auroc"]["value"], audit["classes"][name]["auroc"]["value"]
+            finding.CLASS_SCORE, entry["classes"][name]["auroc"]["value"], audit["classes"][name]["auroc"]["value"]
         )
         claims.append((f"that {format_label(name)} is recognized by the disease", f"the {entry['title']} {reached}"))
     for entry in audit["experiments"]:
@@ -45,8 +45,10 @@ def list_unsupported(audit: Numbers, by_name: Numbers) -> list[tuple[str, str]]:
     if left_out and left_out["reference"] and criteria.collapses(left_out, audit):
         metric = criteria.transfer_metric(audit)
         score = left_out["scores"][metric]
-        reached = f"reaches {format_ci(score)}" if metric == HEADLINE else f"recognizes {format_percent(score)}"
-        reason = f"the small network {reached}"
+        if metric == HEADLINE:
+            reason = f"the small network reaches {finding.MEAN_SCORE} of {format_ci(score)}"
+        else:
+            reason = f"the small network recognizes {format_percent(score)}"
         claims.append(("that a class is recognized in a source that was not trained on", reason))
     return claims
 

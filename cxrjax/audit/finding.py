@@ -20,6 +20,8 @@ WORDINGS = {
     "border": ("with the border of the image", "a small network that sees only the outer tenth of each side"),
 }
 
+MEAN_SCORE = "a macro AUROC"  # name of `HEADLINE` in a sentence
+CLASS_SCORE = "an AUROC"  # of the score of one class
 MAX_NAMES = 3  # of classes in one sentence
 
 
@@ -55,10 +57,10 @@ def find(audit: Numbers) -> Finding:
             strongest,
         )
     if strongest is None:
-        return Finding(f"The network reaches {score:.2f}, and no shortcut could be tried.", None)
+        return Finding(f"The network reaches {MEAN_SCORE} of {score:.2f}, and no shortcut could be tried.", None)
     if all(entry["share"] is None for entry in shortcuts):
         return Finding(
-            f"The network cannot be told from chance: it reaches {score:.2f}, where a guess reaches "
+            f"The network cannot be told from chance: it reaches {MEAN_SCORE} of {score:.2f}, where a guess reaches "
             f"{chance[HEADLINE]:.2f}.",
             strongest,
         )
@@ -72,19 +74,27 @@ def find(audit: Numbers) -> Finding:
     upper_bounds = [share_of_score(entry["share"])[1] for entry in shortcuts if entry["share"]]
     if max(upper_bounds) > criteria.MAX_UNEXPLAINED:
         return Finding(
-            f"Too few radiographs to say whether a shortcut is at work: the network reaches {score:.2f}, the strongest "
-            f"shortcut tried, the {title}, {reached:.2f}.",
+            f"Too few radiographs to say whether a shortcut is at work: the network reaches {MEAN_SCORE} of "
+            f"{score:.2f}, the strongest shortcut tried, the {title}, {reached:.2f}.",
             strongest,
         )
     tried = "The one shortcut tried does" if len(shortcuts) == 1 else f"The {len(shortcuts)} shortcuts tried do"
-    return Finding(f"{tried} not explain the score: the {title} {format_reached(reached, score)}.", strongest)
+    return Finding(
+        f"{tried} not explain the score: the {title} {format_reached(MEAN_SCORE, reached, score)}.", strongest
+    )
 
 
-def format_reached(reached: float, score: float) -> str:
-    """Return "reaches 0.88, the network 0.93", what a shortcut reaches beside a network's score."""
+def format_reached(metric: str, reached: float, score: float) -> str:
+    """Return "reaches an AUROC of 0.88, the network 0.93", what a shortcut reaches beside a network's score.
+
+    Args:
+        metric: name of both scores with its article, such as `MEAN_SCORE`.
+        reached: score of the shortcut.
+        score: score of the network.
+    """
     if reached > score:
-        return f"reaches {reached:.2f}, more than the network, {score:.2f}"
-    return f"reaches {reached:.2f}, the network {score:.2f}"
+        return f"reaches {metric} of {reached:.2f}, more than the network, {score:.2f}"
+    return f"reaches {metric} of {reached:.2f}, the network {score:.2f}"
 
 
 def _shortcuts(audit: Numbers) -> list[Any]:
@@ -102,7 +112,7 @@ def _name_shortcut(shortcut: Numbers, score: float) -> str:
     companion, agent = _wording(shortcut)
     extent = "goes" if criteria.reaches_most(shortcut) else "goes in part"
     reached = shortcut["scores"][HEADLINE]["value"]
-    return f"The label {extent} {companion}: {agent} {format_reached(reached, score)}."
+    return f"The label {extent} {companion}: {agent} {format_reached(MEAN_SCORE, reached, score)}."
 
 
 def name_classes(hidden: Mapping[str, Numbers], classes: Mapping[str, Numbers]) -> Finding:
@@ -116,7 +126,9 @@ def name_classes(hidden: Mapping[str, Numbers], classes: Mapping[str, Numbers]) 
     names = [name for name, strongest in hidden.items() if strongest["name"] == shortcut["name"]]
     subject, verb = _name_labels(names)
     companion, agent = _wording(shortcut)
-    reached = format_reached(shortcut["classes"][label]["auroc"]["value"], classes[label]["auroc"]["value"])
+    reached = format_reached(
+        CLASS_SCORE, shortcut["classes"][label]["auroc"]["value"], classes[label]["auroc"]["value"]
+    )
     of_label = f" for {format_label(label)}," if len(names) > 1 else ""
     return Finding(f"{subject} {verb} {companion}:{of_label} {agent} {reached}.", shortcut, label)
 

@@ -56,8 +56,9 @@ def check(audit: Numbers, external: dict[str, Any]) -> Forecast:
     if not is_expected and not _rules_out(audit):
         return Forecast("The audit made no forecast: it had too few radiographs to rule out a shortcut.", "")
     if is_expected:
-        reached = f"{shortcut['scores'][HEADLINE]['value']:.2f} of {audit['scores'][HEADLINE]['value']:.2f}"
-        text = f"The audit forecast a fall: the {shortcut['title']} reaches {reached}, "
+        scores = (shortcut["scores"][HEADLINE]["value"], audit["scores"][HEADLINE]["value"])
+        reached = finding.format_reached(finding.MEAN_SCORE, *scores)
+        text = f"The audit forecast a fall: the {shortcut['title']} {reached}; this is "
         text += f"{format_percent(shortcut['share'])} of the score above chance."
         true_names = names[FALLS]
         false_names = names[HOLDS]

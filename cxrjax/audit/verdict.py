@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from cxrjax.audit import advice, claims, criteria
+from cxrjax.audit import advice, claims, criteria, finding
 from cxrjax.audit.criteria import Numbers
 from cxrjax.audit.formatting import format_ci, format_percent, join_words, name_place
 from cxrjax.audit.metrics import HEADLINE, share_of_score
@@ -91,7 +91,7 @@ def _shortcuts(audit: Numbers) -> list[str]:
         of_model = [entry for entry in effective if entry["model"] == model]
         if of_model:
             strongest = of_model[0]
-            score = f"a macro AUROC of {format_ci(strongest['scores'][HEADLINE])} is reached, {explanation}"
+            score = f"{finding.MEAN_SCORE} of {format_ci(strongest['scores'][HEADLINE])} is reached, {explanation}"
             others = join_words([f"{entry['title']} {entry['share']['value']:.0%}" for entry in of_model[1:]])
             others = f" ({others})" if others else ""
             share = f"{format_percent(strongest['share'])} of what the score is above chance"
@@ -102,7 +102,7 @@ def _shortcuts(audit: Numbers) -> list[str]:
 def _explained_classes(audit: Numbers) -> list[str]:
     """Return a sentence on each class of `criteria.hidden_classes`."""
     return [
-        f"For {format_label(name)} the {entry['title']} reaches an AUROC of "
+        f"For {format_label(name)} the {entry['title']} reaches {finding.CLASS_SCORE} of "
         f"{format_ci(entry['classes'][name]['auroc'])}, and the network {format_ci(audit['classes'][name]['auroc'])}: "
         "the mean over the classes hides it."
         for name, entry in criteria.hidden_classes(audit).items()
@@ -119,7 +119,7 @@ def _no_shortcut(shortcuts: Sequence[Numbers], chance: float) -> str:
     strongest = shortcuts[0]
     upper_bounds = [share_of_score(entry["share"])[1] for entry in shortcuts if entry["share"]]
     max_share = min(max([0.0, *upper_bounds]), 1.0) if upper_bounds else 1.0
-    score = f"reaches a macro AUROC of {format_ci(strongest['scores'][HEADLINE])}, where chance is {chance:.2f}"
+    score = f"reaches {finding.MEAN_SCORE} of {format_ci(strongest['scores'][HEADLINE])}, where chance is {chance:.2f}"
     room = f"the intervals leave room for {max_share:.0%} of what the score is above chance"
     if max_share > criteria.MAX_UNEXPLAINED:
         return (
@@ -200,7 +200,8 @@ def _against_source(by_name: Numbers) -> list[str]:
 def _content(by_name: Numbers) -> list[str]:
     if "full_image" not in by_name:
         return []
-    sentence = f"A small network trained for comparison reaches {format_ci(by_name['full_image']['scores'][HEADLINE])}"
+    score = format_ci(by_name["full_image"]["scores"][HEADLINE])
+    sentence = f"A small network trained for comparison reaches {finding.MEAN_SCORE} of {score}"
     if "lungs" not in by_name:
         return [f"{sentence}."]
     lungs_score = format_ci(by_name["lungs"]["scores"][HEADLINE])
@@ -211,9 +212,10 @@ def _box(by_name: Numbers) -> list[str]:
     """Return the sentence on the score of the background's box by itself."""
     if not {"background", "lung_box"} <= by_name.keys() or not criteria.is_found(by_name["background"]):
         return []
+    score = format_ci(by_name["lung_box"]["scores"][HEADLINE])
     return [
         "In the background the lungs are a black box, and the box by itself, which shows their size and "
-        f"position and whether any were found, reaches {format_ci(by_name['lung_box']['scores'][HEADLINE])}."
+        f"position and whether any were found, reaches {finding.MEAN_SCORE} of {score}."
     ]
 
 
@@ -228,8 +230,8 @@ def _left_out_source(by_name: Numbers, audit: Numbers) -> list[str]:
     falls = criteria.is_below(change, 0) and not criteria.collapses(left_out, audit)
     if metric == HEADLINE:
         sentence = (
-            f"On radiographs whose source is left out of training the small network reaches {format_ci(score)}, where "
-            f"it reached {format_ci(reference)} with the source"
+            "On radiographs whose source is left out of training the small network reaches "
+            f"{finding.MEAN_SCORE} of {format_ci(score)}, where it reached {format_ci(reference)} with the source"
         )
         fall = f": the score falls by {format_ci(_negate(change))}"
     else:
@@ -257,7 +259,8 @@ def _altered(audit: Numbers, by_name: Numbers) -> list[str]:
         score = by_name[name]["scores"][HEADLINE] if name in by_name else None
         if criteria.is_above(score, chance + criteria.MIN_NETWORK_GAIN):
             sentences.append(
-                f"Shown the {by_name[name]['title']}, the network itself still reaches {format_ci(score)}."
+                f"Shown the {by_name[name]['title']}, the network itself still reaches {finding.MEAN_SCORE} of "
+                f"{format_ci(score)}."
             )
     return sentences
 
@@ -289,11 +292,11 @@ def _shuffled_labels(audit: Numbers) -> list[str]:
     value_range = f"{low:.2f} to {high:.2f}" if len(values) > 1 else f"{low:.2f}"
     if criteria.leaks(shuffled, audit["chance"]):
         return [
-            f"With labels shuffled the small network still reaches {value_range}: something leaks, and no score here "
-            "holds."
+            f"With labels shuffled the small network still reaches {finding.MEAN_SCORE} of {value_range}: something "
+            "leaks, and no score here can be relied on."
         ]
     times = f" (shuffled {len(values)} times)" if len(values) > 1 else ""
-    sentence = f"With labels shuffled the small network reaches {value_range}{times}"
+    sentence = f"With labels shuffled the small network reaches {finding.MEAN_SCORE} of {value_range}{times}"
     least = criteria.least_leak(shuffled, audit["chance"])
     if least > audit["chance"][HEADLINE] + criteria.MAX_DETECTABLE_LEAK:
         return [f"{sentence}, but only a leak that lifts it above {least:.2f} could be seen among so few radiographs."]

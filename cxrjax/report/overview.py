@@ -83,7 +83,9 @@ def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overv
     baseline = inputs.scores["source_baseline"]
     source = baseline["macro"]["auroc"] if baseline else {"value": None}
     chance = inputs.chance[HEADLINE]
+    metric = finding.MEAN_SCORE
     if network["value"] is None and not inputs.is_multi_label:
+        metric = "an accuracy"
         network = inputs.scores["all"]["accuracy"]
         source = inputs.scores["source_baseline"]["accuracy"]
         chance = inputs.chance["accuracy"]
@@ -92,7 +94,7 @@ def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overv
     if has_several_sources(inputs.rows) and source["value"] is not None:
         bars.append(Bar("source alone, without the image", "shortcut", source))
     bars.append(Bar("chance", "chance", chance))
-    score = "–" if network["value"] is None else f"{network['value']:.2f}"
+    score = f"{metric} of –" if network["value"] is None else f"{metric} of {network['value']:.2f}"
     level = "" if chance is None else f", where chance is {chance:.2f}"
     if inputs.is_external:
         sentence = f"On {cases_of} of another data set the network reaches {score}{level}; these were not audited."
@@ -104,7 +106,7 @@ def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overv
     value = network["value"]
     if reached is not None and value is not None and _reaches_most(bars):
         companion, agent = finding.WORDINGS["source"]
-        sentence = f"The label goes {companion}: {agent} {finding.format_reached(reached, value)}."
+        sentence = f"The label goes {companion}: {agent} {finding.format_reached(metric, reached, value)}."
     elif baseline and (found := _find_hidden_classes(inputs.scores["all"], baseline)):
         sentence = found.sentence
         bars = _class_bars(found, inputs.scores["all"]["classes"])

@@ -52,31 +52,32 @@ HIDDEN_TWICE = HIDDEN | {"classes": HIDDEN["classes"] | {"viral": {"auroc": numb
     [
         (audit_of(BORDER, SOURCE, VIEW),
          "The label goes with the source of the radiographs (hospital or collection): a guess that never sees "
-         "the image reaches 0.88, the network 0.93.", SOURCE),
+         "the image reaches a macro AUROC of 0.88, the network 0.93.", SOURCE),
         (audit_of(BORDER, VIEW),
          "The label goes in part with the border of the image: a small network that sees only the outer tenth of each "
-         "side reaches 0.60, the network 0.93.", BORDER),
+         "side reaches a macro AUROC of 0.60, the network 0.93.", BORDER),
         (audit_of(HIDDEN, VIEW) | {"classes": CLASSES},
          "COVID-19 goes with the source of the radiographs (hospital or collection): a guess that never sees "
-         "the image reaches 0.90, the network 0.96.", HIDDEN),
+         "the image reaches an AUROC of 0.90, the network 0.96.", HIDDEN),
         (audit_of(HIDDEN_TWICE, VIEW) | {"classes": CLASSES},
          "Viral and COVID-19 go with the source of the radiographs (hospital or collection): for viral, a guess that "
-         "never sees the image reaches 0.88, the network 0.92.", HIDDEN_TWICE),
+         "never sees the image reaches an AUROC of 0.88, the network 0.92.", HIDDEN_TWICE),
         (audit_of(SOURCE, HIDDEN) | {"classes": CLASSES},
          "The label goes with the source of the radiographs (hospital or collection): a guess that never sees "
-         "the image reaches 0.88, the network 0.93.", SOURCE),
+         "the image reaches a macro AUROC of 0.88, the network 0.93.", SOURCE),
         (audit_of(VIEW),
-         "The one shortcut tried does not explain the score: the view alone reaches 0.52, the network 0.93.", VIEW),
+         "The one shortcut tried does not explain the score: the view alone reaches a macro AUROC of 0.52, the network "
+         "0.93.", VIEW),
         (audit_of(VIEW, VAGUE),
-         "Too few radiographs to say whether a shortcut is at work: the network reaches 0.93, the strongest shortcut "
-         "tried, the background alone, 0.60.", VAGUE),
+         "Too few radiographs to say whether a shortcut is at work: the network reaches a macro AUROC of 0.93, the "
+         "strongest shortcut tried, the background alone, 0.60.", VAGUE),
         (audit_of(VIEW | {"share": None}, score=0.55),
-         "The network cannot be told from chance: it reaches 0.55, where a guess reaches 0.50.", VIEW),
+         "The network cannot be told from chance: it reaches a macro AUROC of 0.55, where a guess reaches 0.50.", VIEW),
         (audit_of(SOURCE, SHUFFLED),
          "Something leaks: a network that was trained on shuffled labels still does better than chance, so that no "
          "score here can be relied on.", SOURCE),
         (audit_of(score=None), "Nothing can be told apart here: all radiographs are normal.", None),
-        (audit_of(), "The network reaches 0.93, and no shortcut could be tried.", None),
+        (audit_of(), "The network reaches a macro AUROC of 0.93, and no shortcut could be tried.", None),
     ],
 )  # fmt: skip
 def test_finding_has_sentence_and_strongest_shortcut_of_an_audit(audit, sentence, strongest):

@@ -51,7 +51,7 @@ def test_forecast_outcome_from_shortcut_share_and_external_verdicts(share, verdi
 def test_forecast_sentence_has_the_score_without_the_shortcut():
     sentence = forecast.check(make_audit(FOUND), make_external(north="falls", south="holds")).sentence
     assert sentence == (
-        "The audit forecast a fall: the source alone reaches 0.70 of 0.90, 50% (30% to 70%) of the score above chance. "
-        "It came true at north, and not at south. Without what the shortcut reaches, the AUROC would be 0.70; within a "
-        "collection it is 0.72 (0.65 to 0.79)."
+        "The audit forecast a fall: the source alone reaches a macro AUROC of 0.70, the network 0.90; this is "
+        "50% (30% to 70%) of the score above chance. It came true at north, and not at south. "
+        "Without what the shortcut reaches, the AUROC would be 0.70; within a collection it is 0.72 (0.65 to 0.79)."
     )

@@ -1,5 +1,6 @@
 """The sentences of the verdict on hand-made audits."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -70,10 +71,30 @@ def test_class_that_a_shortcut_explains_is_named_although_the_mean_hides_it():
         "the mean over the classes hides it."
     ) in result["sentences"]
     assert (
-        "that COVID-19 is recognized by the disease: the source alone reaches 0.88, the network 0.94"
+        "that COVID-19 is recognized by the disease: the source alone reaches an AUROC of 0.88, the network 0.94"
         in result["cannot_support"]
     )
     assert "COVID-19 the source" not in verdict.conclude(audit(source))["paragraph"]  # an older audit, without classes
+
+
+def test_every_score_of_the_verdict_has_the_name_of_its_metric():
+    outside = {"reference": scores_of(0.9), "difference": {"macro_auroc": number(-0.2)}}
+    content = audit(
+        experiment("source", "source alone", 0.86),
+        experiment("background", "background alone", 0.8, by="small network"),
+        probe_experiment("lung_box", "box of the lungs alone", 0.7),
+        probe_experiment("full_image", "whole radiograph", 0.9),
+        probe_experiment("lungs", "lungs alone", 0.8),
+        probe_experiment("background_network", "background alone", 0.8),
+        probe_experiment("leave_source_out", "a source left out", 0.7, **outside),
+        probe_experiment("shuffled_labels_1", "labels shuffled", 0.5),
+    )
+    content |= {"targets": "multi", "sources": {"Edema": {"north": [9, 9], "south": [9, 9]}}}
+    sentences = [one for one in verdict.conclude(content)["sentences"] if " reaches " in one or "is reached" in one]
+    assert len(sentences) >= 7
+    for one in sentences:
+        assert re.search(r"AUROC (of )?0\.\d", one), one
+        assert not re.search(r"still reaches \d|network reaches \d|alone reaches \d|, reaches \d", one), one
 
 
 def test_weak_shortcuts_are_not_found_within_the_interval():
@@ -328,10 +349,14 @@ def test_planted_marker_sentence(flip_rate, hit_rate, expected):
     [
         (
             (0.42, 0.52, 0.61),
-            "reaches 0.42 to 0.61 (shuffled 3 times): no leak is seen, where one that lifts it above 0.57 would be.",
+            "reaches a macro AUROC of 0.42 to 0.61 (shuffled 3 times): no leak is seen, where one that lifts it above "
+            "0.57 would be.",
         ),
         ((0.62, 0.64, 0.56), "no leak is seen"),  # one of them may be at 0.54
-        ((0.62, 0.64, 0.7), "still reaches 0.62 to 0.70: something leaks, and no score here holds"),
+        (
+            (0.62, 0.64, 0.7),
+            "still reaches a macro AUROC of 0.62 to 0.70: something leaks, and no score here can be relied on.",
+        ),
     ],
 )
 def test_leak_is_reported_if_every_label_shuffle_shows_it(values, expected):

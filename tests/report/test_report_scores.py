@@ -36,7 +36,9 @@ def test_page_has_the_scores_of_the_run(found, audit):
 
 def test_audit_precedes_scores_and_missing_parts_have_their_command(found):
     stale = page(found._replace(audit=AUDIT))  # the scores of `found` have no AUROC
-    assert stale.index("<h1>On 5 radiographs the network reaches 0.81") < stale.index("The audit is of other")
+    assert stale.index(
+        "<h1>On 5 radiographs the network reaches an accuracy of 0.81, where chance is 0.31"
+    ) < stale.index("The audit is of other")
     assert stale.count("The audit is of other predictions") == 2
     assert "cxrjax audit" in stale[stale.index('<section id="missing"') :]
     macro = found.scores["all"]["macro"] | {"auroc": AUDIT["scores"]["macro_auroc"]}
@@ -44,7 +46,7 @@ def test_audit_precedes_scores_and_missing_parts_have_their_command(found):
     text = page(audited)
     sentence = (
         "The label goes with the source of the radiographs (hospital or collection): a guess that never sees the image "
-        "reaches 0.77, the network 0.90."
+        "reaches a macro AUROC of 0.77, the network 0.90."
     )
     assert f"<h1>{sentence}</h1>" in text and text.index(sentence) < text.index("0.812")
     assert "cxrjax audit" not in text and "That any is seen" in text and "Most of it is the hospital." in text
@@ -116,9 +118,13 @@ def test_first_sentence_without_audit_has_the_source_baseline(found):
         (
             0.71,
             "The label goes with the source of the radiographs (hospital or collection): a guess that never sees the "
-            "image reaches 0.71, the network 0.90.",
+            "image reaches a macro AUROC of 0.71, the network 0.90.",
         ),
-        (0.69, "On 5 radiographs the network reaches 0.90, where chance is 0.50; whether it sees the disease"),
+        (
+            0.69,
+            "On 5 radiographs the network reaches a macro AUROC of 0.90, where chance is 0.50; whether it sees the "
+            "disease",
+        ),
     ):
         scores = found.scores | {"all": found.scores["all"] | {"macro": found.scores["all"]["macro"] | auroc}}
         source = {"auroc": estimate(reached, 0.6, 0.8), "f1": estimate(0.4, 0.3, 0.5)}
