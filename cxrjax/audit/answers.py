@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from cxrjax.audit import criteria
 from cxrjax.audit.criteria import Numbers
-from cxrjax.audit.formatting import format_ci, format_percent
+from cxrjax.audit.formatting import format_ci, format_percent, format_share
 from cxrjax.audit.metrics import HEADLINE, share_of_score
 from cxrjax.runtime.formatting import format_count
 
@@ -73,9 +73,13 @@ def _answer_shortcut(question: str, names: Sequence[str], by_name: Mapping[str, 
     with_share = [entry for entry in entries if entry["share"]]
     if not with_share:
         return Answer(question, UNDECIDED, "the score itself cannot be told from chance")
-    strongest = max(with_share, key=lambda entry: entry["share"]["value"])
+    strongest = max(with_share, key=lambda entry: (criteria.is_found(entry), entry["share"]["value"]))
+    share = strongest["share"]
     figure = f"{strongest['title']}: {format_ci(strongest['scores'][HEADLINE])}"
-    figure += f", {format_percent(strongest['share'])} of the score above chance"
+    if criteria.is_inconclusive(share):
+        figure += f"; the test split is too small (n = {share['n']}) to say what share of the score above chance it is"
+    else:
+        figure += f", {format_share(share)} of the score above chance"
     if criteria.is_found(strongest):
         return Answer(question, YES if criteria.reaches_most(strongest) else IN_PART, figure)
     max_share = max(share_of_score(entry["share"])[1] for entry in with_share)

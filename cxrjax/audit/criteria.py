@@ -9,6 +9,7 @@ MIN_SHARE = 0.1  # lower bound of the interval of a shortcut's share from which 
 # intervals, and one in forty lies above chance by chance
 MOST = 0.5  # share of the score from which a label goes with a shortcut; below, it goes with it in part
 MAX_UNEXPLAINED = 0.3  # upper bound of the intervals up to which the audit states that it finds no shortcut
+MAX_SHARE_WIDTH = 1.0  # width of a share's interval, the whole score, above which only one of its ends is reported
 MIN_DECISIVE = 0.9  # lower bound of recall and specificity from which a shortcut alone identifies a class
 MIN_FLIP_RATE = 0.5  # lower bound of the share of predictions that a marker flips: most of them
 MIN_AGREEMENT = 0.5  # share of the images in which a location must be the same to be reported: most of them
@@ -34,9 +35,25 @@ def is_below(number: Numbers | None, limit: float) -> bool:
     return bool(number and share_of_score(number)[1] < limit)
 
 
+def is_wide(share: Numbers) -> bool:
+    """Return whether the interval of a share is wider than the whole score."""
+    low, high = share_of_score(share)
+    return high - low > MAX_SHARE_WIDTH
+
+
+def is_inconclusive(share: Numbers) -> bool:
+    """Return whether the interval of a share is too wide to say anything.
+
+    It is then wider than the whole score, and neither lies above `MOST` nor below `MAX_UNEXPLAINED`.
+    """
+    low, high = share_of_score(share)
+    return is_wide(share) and low < MOST and high > MAX_UNEXPLAINED
+
+
 def is_found(experiment: Numbers) -> bool:
-    """Return whether the share of the score that an experiment reaches is large enough to be reported."""
-    return is_above(experiment["share"], MIN_SHARE)
+    """Return whether the share of the score that an experiment reaches is large enough, and known well enough."""
+    share = experiment["share"]
+    return is_above(share, MIN_SHARE) and not is_inconclusive(share)
 
 
 def reaches_most(experiment: Numbers) -> bool:

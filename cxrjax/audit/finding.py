@@ -74,8 +74,8 @@ def find(audit: Numbers) -> Finding:
     upper_bounds = [share_of_score(entry["share"])[1] for entry in shortcuts if entry["share"]]
     if max(upper_bounds) > criteria.MAX_UNEXPLAINED:
         return Finding(
-            f"Too few radiographs to say whether a shortcut is at work: the network reaches {MEAN_SCORE} of "
-            f"{score:.2f}, the strongest shortcut tried, the {title}, {reached:.2f}.",
+            f"Too few radiographs (n = {audit['n']}) to say whether a shortcut is at work: the network reaches "
+            f"{MEAN_SCORE} of {score:.2f}, the strongest shortcut tried, the {title}, {reached:.2f}.",
             strongest,
         )
     tried = "The one shortcut tried does" if len(shortcuts) == 1 else f"The {len(shortcuts)} shortcuts tried do"

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from cxrjax.audit import criteria, finding
 from cxrjax.audit.criteria import Numbers
-from cxrjax.audit.formatting import format_ci, format_percent
+from cxrjax.audit.formatting import format_ci, format_share
 from cxrjax.audit.metrics import HEADLINE, share_of_score
 from cxrjax.evaluation.external_verdict import FALLS, HOLDS, UNCLEAR
 from cxrjax.io import json_file
@@ -59,7 +59,7 @@ def check(audit: Numbers, external: dict[str, Any]) -> Forecast:
         scores = (shortcut["scores"][HEADLINE]["value"], audit["scores"][HEADLINE]["value"])
         reached = finding.format_reached(finding.MEAN_SCORE, *scores)
         text = f"The audit forecast a fall: the {shortcut['title']} {reached}; this is "
-        text += f"{format_percent(shortcut['share'])} of the score above chance."
+        text += f"{format_share(shortcut['share'])} of the score above chance."
         true_names = names[FALLS]
         false_names = names[HOLDS]
     else:

@@ -61,8 +61,13 @@ def audit(workdir: Path, split: str, config: Config) -> dict[str, Any]:
     result = conclude(context, folder)
     atomic_files.atomic_write(folder / "audit.json", _to_json(result))
     atomic_files.atomic_write(folder / "audit.md", (summarize(result) + "\n").encode())
+    shares = {
+        entry["name"]: formatting.format_share(entry["share"], is_short=True)
+        for entry in result["experiments"]
+        if entry["share"]
+    }
     for extension in ("png", "svg"):
-        plotting.draw_audit(result, metrics.HEADLINE, folder / f"audit.{extension}")
+        plotting.draw_audit(result, metrics.HEADLINE, shares, folder / f"audit.{extension}")
     return result
 
 
@@ -121,7 +126,7 @@ def summarize(result: dict[str, Any]) -> str:
         "| chance | | " + " | ".join(f"{result['chance'][name]:.3f}" for name in metrics.METRICS) + " | |",
     ]
     for entry in result["experiments"]:
-        share = formatting.format_percent(entry["share"]) if entry["share"] else ""
+        share = formatting.format_share(entry["share"]) if entry["share"] else ""
         lines.append(f"| {entry['title']} | {entry['model']} | {cells(entry['scores'])} | {share} |")
     notes = [
         f"- {entry['title']} ({entry['model']}): {entry['note']}" for entry in result["experiments"] if entry["note"]

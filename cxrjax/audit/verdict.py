@@ -5,7 +5,7 @@ from typing import Any
 
 from cxrjax.audit import advice, claims, criteria, finding
 from cxrjax.audit.criteria import Numbers
-from cxrjax.audit.formatting import format_ci, format_percent, join_words, name_place
+from cxrjax.audit.formatting import format_ci, format_percent, format_share, join_words, name_place
 from cxrjax.audit.metrics import HEADLINE, share_of_score
 from cxrjax.runtime.formatting import describe_counts, format_label, join_labels, lacks_patient_ids, pick_form
 
@@ -82,7 +82,7 @@ def _shortcuts(audit: Numbers) -> list[str]:
     shortcuts.sort(key=_share_value, reverse=True)
     effective = [entry for entry in shortcuts if criteria.is_found(entry)]
     if not effective:
-        return _explained_classes(audit) or [_no_shortcut(shortcuts, audit["chance"][HEADLINE])]
+        return _explained_classes(audit) or [_no_shortcut(shortcuts, audit)]
     sentences = []
     for model, explanation in (
         ("metadata", "without the image"),
@@ -92,9 +92,9 @@ def _shortcuts(audit: Numbers) -> list[str]:
         if of_model:
             strongest = of_model[0]
             score = f"{finding.MEAN_SCORE} of {format_ci(strongest['scores'][HEADLINE])} is reached, {explanation}"
-            others = join_words([f"{entry['title']} {entry['share']['value']:.0%}" for entry in of_model[1:]])
+            others = join_words([f"{entry['title']} {format_share(entry['share'], True)}" for entry in of_model[1:]])
             others = f" ({others})" if others else ""
-            share = f"{format_percent(strongest['share'])} of what the score is above chance"
+            share = f"{format_share(strongest['share'])} of what the score is above chance"
             sentences.append(f"From the {strongest['title']} {score}: {share}{others}.")
     return sentences + _explained_classes(audit) + [sentence for entry in effective for sentence in _location(entry)]
 
@@ -109,22 +109,23 @@ def _explained_classes(audit: Numbers) -> list[str]:
     ]
 
 
-def _no_shortcut(shortcuts: Sequence[Numbers], chance: float) -> str:
+def _no_shortcut(shortcuts: Sequence[Numbers], audit: Numbers) -> str:
     """Return the sentence for an audit without effective shortcuts, as far as their intervals allow.
 
     Args:
         shortcuts: entries of the shortcuts, the strongest first.
-        chance: chance level of `HEADLINE`.
+        audit: the content of audit.json without its verdict.
     """
     strongest = shortcuts[0]
     upper_bounds = [share_of_score(entry["share"])[1] for entry in shortcuts if entry["share"]]
     max_share = min(max([0.0, *upper_bounds]), 1.0) if upper_bounds else 1.0
+    chance = audit["chance"][HEADLINE]
     score = f"reaches {finding.MEAN_SCORE} of {format_ci(strongest['scores'][HEADLINE])}, where chance is {chance:.2f}"
     room = f"the intervals leave room for {max_share:.0%} of what the score is above chance"
     if max_share > criteria.MAX_UNEXPLAINED:
         return (
-            "The radiographs are too few to decide whether a shortcut is at work: the strongest tried, the "
-            f"{strongest['title']}, {score}, and {room}."
+            f"The test split is too small (n = {audit['n']}) to say whether a shortcut is at work: the strongest "
+            f"tried, the {strongest['title']}, {score}, and {room}."
         )
     if len(shortcuts) == 1:
         return f"The one shortcut tried is not found: the {strongest['title']} {score}; {room}."

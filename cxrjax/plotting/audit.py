@@ -19,12 +19,13 @@ GROUPS = {
 
 
 @matplotlib.rc_context(style.STYLE)
-def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -> None:
+def draw_audit(audit: Mapping[str, Any], metric: str, shares: Mapping[str, str], path: str | os.PathLike) -> None:
     """Draw the score, the score of each control experiment and chance level, one row with a dot and 95% interval each.
 
     Args:
         audit: content of audit.json: "scores", "chance", "experiments", "n", "patients", "without_patient".
         metric: the score to draw, such as "macro_auroc". Experiments without it and marker experiments are left out.
+        shares: share of the score of the experiments that have one, by name, as text.
         path: the PNG or SVG to write.
     """
     rows = [("the network", audit["scores"][metric], palette.INK, "")]
@@ -39,9 +40,10 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
         if experiments:
             rows.append((heading, None, color, ""))
         for experiment in experiments:
-            share = "" if not experiment["share"] else f"{experiment['share']['value']:.0%}"
             model = "" if experiment["model"] == "small network" else f" ({experiment['model']})"
-            rows.append((experiment["title"] + model, experiment["scores"][metric], color, share))
+            rows.append(
+                (experiment["title"] + model, experiment["scores"][metric], color, shares.get(experiment["name"], ""))
+            )
 
     figure = Figure(figsize=(7.6, 0.27 * len(rows) + 1.1), layout="constrained")
     axes = figure.subplots()

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cxrjax.audit import finding
+from cxrjax.audit import criteria, finding
+from cxrjax.audit.formatting import format_share
 from cxrjax.audit.metrics import HEADLINE
 from cxrjax.evaluation import compare_runs, external, tables
 from cxrjax.io import json_file
@@ -130,9 +131,13 @@ def describe_shortcuts(runs: list[ComparedRun]) -> str:
         elif run.audit.shortcut is None or run.audit.shortcut["share"] is None:
             shares.append(f"no shortcut of {run.name} could be compared with its score")
         else:
-            share = format_ci(run.audit.shortcut["share"], ".0%")
+            share = run.audit.shortcut["share"]
             title = run.audit.shortcut["title"]
-            text = f"the {title} reaches {share} of the score of {run.name} above chance"
+            if criteria.is_inconclusive(share):
+                text = f"the test split is too small (n = {share['n']}) to say what share of the score of {run.name} "
+                text += f"above chance the {title} reaches"
+            else:
+                text = f"the {title} reaches {format_share(share)} of the score of {run.name} above chance"
             if run.against_source:
                 right = format_ci(run.against_source["scores"][HEADLINE], ".0%")
                 text += f", and where the source misleads, {right} of pairs are ranked rightly"

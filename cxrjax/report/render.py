@@ -14,7 +14,8 @@ import jinja2
 from markupsafe import Markup, escape
 
 from cxrjax import plotting
-from cxrjax.audit import answers
+from cxrjax.audit import answers, criteria
+from cxrjax.audit.formatting import format_share
 from cxrjax.evaluation import decisions, saliency_verdict
 from cxrjax.io import findings
 from cxrjax.metrics import classification, subgroups
@@ -105,6 +106,7 @@ def make_environment(is_markdown: bool = False) -> jinja2.Environment:
         "decimal": format_decimal,
         "capitalize_first": capitalize_first,
         "label": format_label,
+        "share_text": format_share,
         "percent": format_percent,
         "short_path": shorten_path,
         "label_cells": label_cells,
@@ -116,6 +118,7 @@ def make_environment(is_markdown: bool = False) -> jinja2.Environment:
         "pick": pick_form,
     }
     environment.globals |= {"data_uri": data_uri, "FEW": subgroups.FEW, "value": value, "interval": interval}
+    environment.globals["is_wide"] = criteria.is_wide
     environment.globals["follows_theme"] = follows_theme
     environment.globals["MAP_OPACITY"] = plotting.OPACITY
     environment.globals["SCALE_NOTE"] = plotting.SCALE_NOTE

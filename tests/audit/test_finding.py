@@ -21,12 +21,14 @@ def audit_of(*experiments, score=0.93):
     return {
         "scores": {"macro_auroc": {"value": score, "interval": None}}, "labels": {"normal": 9},
         "chance": {"macro_auroc": 0.5, "accuracy": 0.4}, "experiments": list(experiments), "shared_patients": 0,
+        "n": 12,
     }  # fmt: skip
 
 
 SOURCE = shortcut("source", "source alone", number(0.88, 0.85, 0.9), number(0.88, 0.8, 0.95))
 BORDER = shortcut("border", "border alone", number(0.6, 0.55, 0.65), number(0.23, 0.12, 0.35), "small network")
 VIEW = shortcut("view", "view alone", number(0.52, 0.5, 0.54), number(0.05, 0.0, 0.09))
+WIDE = shortcut("source", "source alone", number(0.96, 0.6, 1.0), number(1.07, 0.22, 7.83))
 VAGUE = shortcut("background", "background alone", number(0.6, 0.4, 0.8), number(0.23, -0.2, 0.7), "small network")
 SHUFFLED = shortcut("shuffled_labels_1", "labels shuffled", number(0.8, 0.7, 0.9), None) | {"category": "check"}
 
@@ -69,8 +71,14 @@ HIDDEN_TWICE = HIDDEN | {"classes": HIDDEN["classes"] | {"viral": {"auroc": numb
          "The one shortcut tried does not explain the score: the view alone reaches a macro AUROC of 0.52, the network "
          "0.93.", VIEW),
         (audit_of(VIEW, VAGUE),
-         "Too few radiographs to say whether a shortcut is at work: the network reaches a macro AUROC of 0.93, the "
-         "strongest shortcut tried, the background alone, 0.60.", VAGUE),
+         "Too few radiographs (n = 12) to say whether a shortcut is at work: the network reaches a macro AUROC of "
+         "0.93, the strongest shortcut tried, the background alone, 0.60.", VAGUE),
+        (audit_of(WIDE, VIEW),
+         "Too few radiographs (n = 12) to say whether a shortcut is at work: the network reaches a macro AUROC of "
+         "0.93, the strongest shortcut tried, the source alone, 0.96.", WIDE),
+        (audit_of(WIDE, BORDER),
+         "The label goes in part with the border of the image: a small network that sees only the outer tenth of each "
+         "side reaches a macro AUROC of 0.60, the network 0.93.", BORDER),
         (audit_of(VIEW | {"share": None}, score=0.55),
          "The network cannot be told from chance: it reaches a macro AUROC of 0.55, where a guess reaches 0.50.", VIEW),
         (audit_of(SOURCE, SHUFFLED),
@@ -98,3 +106,16 @@ def test_answers_follow_from_scores_and_shares():
     assert answer_of["Can the label be guessed before the image is seen?"] == "no"
     assert answer_of["Can it be read beside the lungs?"] == "too few to say"
     assert answer_of["Does a network trained on shuffled labels do better than chance?"] == "yes"
+
+
+def test_answer_without_a_conclusive_share_says_so_instead_of_a_number():
+    question = "Can the label be guessed before the image is seen?"
+    answer_of = {a.question: (a.answer, a.figure) for a in answers.list_answers(audit_of(WIDE, VIEW))}
+    assert answer_of[question] == (
+        "too few to say",
+        "source alone: 0.96 (0.60 to 1.00); the test split is too small (n = 100) to say what share of the score above "
+        "chance it is",
+    )
+    found = SOURCE | {"name": "view"}  # of a smaller share than the inconclusive one
+    answer_of = {a.question: a for a in answers.list_answers(audit_of(WIDE, found))}
+    assert answer_of[question].answer == "yes" and "88% (80% to 95%)" in answer_of[question].figure

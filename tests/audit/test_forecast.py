@@ -17,7 +17,7 @@ def make_audit(share):
     }  # fmt: skip
     return {
         "experiments": [shortcut], "scores": {"macro_auroc": estimate(0.9, 0.85, 0.95)},
-        "chance": {"macro_auroc": 0.5}, "labels": {"normal": 5},
+        "chance": {"macro_auroc": 0.5}, "labels": {"normal": 5}, "n": 12,
     }  # fmt: skip
 
 
@@ -41,6 +41,7 @@ NOT_FOUND = estimate(0.05, -0.1, 0.2)
         (NOT_FOUND, {"north": "holds"}, forecast.CAME_TRUE),
         (NOT_FOUND, {"north": "falls"}, forecast.DID_NOT),
         (estimate(0.05, -0.3, 0.4), {"north": "holds"}, ""),  # too few radiographs to rule a shortcut out
+        ({"value": 1.07, "interval": [0.22, 7.83], "n": 12}, {"north": "falls"}, ""),  # as wide as nothing can be said
         (None, {"north": "falls"}, ""),
     ],
 )

@@ -113,8 +113,39 @@ def test_weak_shortcuts_are_not_found_within_the_interval():
 def test_wide_intervals_leave_shortcuts_undecided():
     wide = experiment("source", "source alone", 0.75) | {"share": {"value": 0.6, "interval": [-0.1, 1.3], "n": 9}}
     text = verdict.conclude(audit(wide))["paragraph"]
-    assert "too few to decide whether a shortcut is at work" in text and "not found" not in text
+    assert "The test split is too small (n = 100) to say whether a shortcut is at work" in text
+    assert "not found" not in text
     assert "leave room for 100% of what the score is above chance" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "found", "text", "short"),
+    [
+        (0.88, [0.8, 0.95], True, "88% (80% to 95%)", "88%"),
+        (0.9, [0.2, 1.19], True, "90% (20% to 119%)", "90%"),  # not as wide as the whole score
+        (1.07, [0.22, 7.83], False, "too few to say (n = 12)", "too few to say"),
+        (0.4, [-0.9, 0.6], False, "too few to say (n = 12)", "too few to say"),
+        (1.2, [0.6, 7.83], True, "at least 60%", "at least 60%"),
+        (-0.3, [-0.9, 0.2], False, "at most 20%", "at most 20%"),
+    ],
+)
+def test_share_is_reported_as_far_as_its_interval_allows(value, interval, found, text, short):
+    share = {"value": value, "interval": interval, "n": 12}
+    assert formatting.format_share(share) == text
+    assert formatting.format_share(share, is_short=True) == short
+    assert criteria.is_found({"share": share}) is found
+
+
+def test_verdict_of_an_inconclusive_share_has_no_percentage_of_it():
+    wide = experiment("source", "source alone", 0.95) | {"share": {"value": 1.07, "interval": [0.22, 7.83], "n": 12}}
+    other = experiment("background", "background alone", 0.8, by="small network")
+    alone = verdict.conclude(audit(wide) | {"n": 12})
+    assert "The test split is too small (n = 12) to say whether a shortcut is at work" in alone["paragraph"]
+    assert not re.search("107%|783%|22%", " ".join([alone["paragraph"], *alone["cannot_support"]]))
+    both = verdict.conclude(audit(wide, other))["paragraph"]
+    assert "From the background alone" in both and "From the source alone" not in both and "107%" not in both
+    least = wide | {"share": {"value": 1.2, "interval": [0.6, 7.83], "n": 12}}
+    assert "at least 60% of what the score is above chance." in verdict.conclude(audit(least))["paragraph"]
 
 
 def test_share_without_interval_is_taken_as_exact():

@@ -367,8 +367,19 @@ def test_audit_figure_names_patients_only_where_they_are_known(monkeypatch):
     score = {"value": 0.8, "interval": [0.7, 0.9], "n": 12}
     audit = {"n": 12, "patients": 12, "without_patient": 12, "experiments": []}
     audit |= {"scores": {"macro_auroc": score}, "chance": {"macro_auroc": 0.5}}
-    unknown = drawn(monkeypatch, plotting.draw_audit, audit, "macro_auroc")
+    unknown = drawn(monkeypatch, plotting.draw_audit, audit, "macro_auroc", {})
     assert unknown.get_suptitle() == "12 radiographs, patients not known: what reaches how much of the score"
     assert unknown.axes[0].get_xlabel() == "macro AUROC, with 95% intervals by radiograph"
-    known = drawn(monkeypatch, plotting.draw_audit, audit | {"without_patient": 0}, "macro_auroc")
+    known = drawn(monkeypatch, plotting.draw_audit, audit | {"without_patient": 0}, "macro_auroc", {})
     assert known.get_suptitle().startswith("12 radiographs of 12 patients:")
+
+
+def test_audit_figure_shows_shares_as_they_are_given(monkeypatch):
+    score = {"value": 0.8, "interval": [0.7, 0.9], "n": 12}
+    source = {"name": "source", "title": "source alone", "category": "shortcut", "model": "metadata"}
+    source |= {"scores": {"macro_auroc": score}, "share": {"value": 1.07, "interval": [0.22, 7.83], "n": 12}}
+    audit = {"n": 12, "patients": 12, "without_patient": 12, "experiments": [source]}
+    audit |= {"scores": {"macro_auroc": score}, "chance": {"macro_auroc": 0.5}}
+    figure = drawn(monkeypatch, plotting.draw_audit, audit, "macro_auroc", {"source": "too few to say"})
+    assert "too few to say" in words(figure)
+    assert not any("%" in text for text in words(figure) if "intervals" not in text)

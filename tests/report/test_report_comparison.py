@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -129,6 +130,20 @@ def test_comparison_has_shortcuts_and_other_data_of_both_runs(pair):
     assert cells["best shortcut"] == ["not audited", "Source alone 0.77 (0.70 to 0.80)"]
     assert cells["clinics-test, AUROC pooled"][1].startswith(f"{found['pooled']['auroc']['value']:.2f} (")
     assert cells["clinics-test, AUROC within"][0] == cells["clinics-test, AUROC within"][1] != "–"
+
+
+def test_comparison_with_an_inconclusive_share_has_no_percentage(pair, tmp_path):
+    copy = tmp_path / "runs"
+    shutil.copytree(pair, copy)
+    compare_runs.compare_runs(copy / "ne<b>w", copy / "old", "test")
+    (copy / "old" / "audit" / "test").mkdir(parents=True, exist_ok=True)
+    source = AUDIT["experiments"][0] | {"share": {"value": 1.07, "interval": [0.22, 7.83], "n": 12}}
+    content = AUDIT | {"n": 12, "experiments": [source]}
+    (copy / "old" / "audit" / "test" / "audit.json").write_text(json.dumps(content))
+    text = write_page(copy)
+    lead = "the test split is too small (n = 12) to say what share of the score of old above chance the Source alone"
+    assert f"{lead} reaches." in text and "107%" not in text and "783%" not in text
+    assert table(text, "Audits of both runs")[2][4] == "too few to say (n = 12)"
 
 
 def test_runs_of_several_findings_have_other_data_side_by_side(tmp_path, monkeypatch):

@@ -34,6 +34,19 @@ def test_page_has_the_scores_of_the_run(found, audit):
         assert answered[2][1] == "Not tried"
 
 
+def test_controls_without_a_conclusive_share_have_no_percentage(found):
+    share = {"value": 1.07, "interval": [0.22, 7.83], "n": 12}
+    wide = AUDIT | {"n": 12, "experiments": [AUDIT["experiments"][0] | {"share": share}]}
+    macro = found.scores["all"]["macro"] | {"auroc": AUDIT["scores"]["macro_auroc"]}
+    text = page(found._replace(audit=wide, scores=found.scores | {"all": found.scores["all"] | {"macro": macro}}))
+    assert table(text, "Controls")[1][5] == "too few to say (n = 12)"
+    assert "<h1>Too few radiographs (n = 12) to say whether a shortcut is at work" in text
+    assert "107%" not in text and "783%" not in text
+    least = AUDIT["experiments"][0] | {"share": share | {"interval": [0.6, 7.83]}}
+    text = page(found._replace(audit=wide | {"experiments": [least]}))
+    assert table(text, "Controls")[1][5] == "at least 60%"
+
+
 def test_audit_precedes_scores_and_missing_parts_have_their_command(found):
     stale = page(found._replace(audit=AUDIT))  # the scores of `found` have no AUROC
     assert stale.index(
