@@ -29,7 +29,8 @@ def conclude(audit: Numbers) -> dict[str, list[str]]:
     """
     sources = {source for counts in audit["sources"].values() for source in counts}
     is_multi_label = audit.get("targets") == "multi"  # the remedies of labels and sources are not for findings
-    results = [] if is_multi_label else identifiability.assess(_count_by_source(audit["sources"]))
+    counts = _count_by_source(audit["sources"])
+    results = [] if is_multi_label else identifiability.assess(counts)
     confounded = [result for result in results if result.is_confounded] if len(sources) > 1 else []
     impossible = [
         f"{join_labels([result.label])} comes from {join_words(result.sources)} alone: no training can tell it from "
@@ -37,6 +38,8 @@ def conclude(audit: Numbers) -> dict[str, list[str]]:
         "labels are needed"
         for result in confounded
     ]
+    if is_multi_label and len(sources) > 1:
+        impossible = [sentence.rstrip(".") for sentence in identifiability.describe_confounded_findings(counts)]
     if len(sources) == 1:
         impossible = [
             "all radiographs come from one source: what a network does elsewhere needs radiographs of another"
@@ -79,9 +82,9 @@ def describe(advice: dict[str, list[str]]) -> list[str]:
     return sentences
 
 
-def _count_by_source(sources: Numbers) -> dict[str, dict[str, int]]:
-    """Return {source: {label: count}} of the {label: {source: count}} of audit.json."""
-    counts: dict[str, dict[str, int]] = {}
+def _count_by_source(sources: Numbers) -> dict[str, dict[str, Any]]:
+    """Return {source: {label: count}} of the {label: {source: count}} of audit.json; of findings, pairs of counts."""
+    counts: dict[str, dict[str, Any]] = {}
     for label, by_source in sources.items():
         for source, count in by_source.items():
             counts.setdefault(source, {})[label] = count

@@ -67,7 +67,7 @@ def inseparable_findings(sources: Mapping[str, Mapping[str, Sequence[int]]]) -> 
     if not names:
         return []
     claim = f"that anything but the source distinguishes radiographs with {join_labels(names)} from those without"
-    return [(claim, "no source has radiographs with and without")]
+    return [(claim, "no source has both radiographs with and radiographs known to be without")]
 
 
 def _inseparable(sources: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str]]:

@@ -122,8 +122,8 @@ def summarize_findings(counts: Mapping[str, Mapping[str, Sequence[int]]]) -> lis
         counts: see `assess_findings`.
 
     Returns:
-        One sentence where there is one source, or nothing amiss; else one for the findings that no source has both with
-        and without, and one for each source that alone has others with and without. [] without findings.
+        One sentence where there is one source, or nothing amiss; else the sentences of `describe_confounded_findings`,
+        and one for each source that alone has other findings both present and absent. [] without findings.
     """
     results = assess_findings(counts)
     known = [source for source, of_source in counts.items() if any(sum(pair) for pair in of_source.values())]
@@ -131,24 +131,77 @@ def summarize_findings(counts: Mapping[str, Mapping[str, Sequence[int]]]) -> lis
         return []
     if len(known) == 1:
         return [
-            f"Every finding comes from the source {known[0] or 'that has no name'}: how it is recognized in another "
-            "source cannot be known; needed: radiographs with and without each finding from a second source."
+            f"All radiographs with known findings come from one source ({known[0] or 'without a name'}): how a finding "
+            "is recognized in another source cannot be known; needed: radiographs with and without each finding from a "
+            "second source."
         ]
-    sentences = []
-    confounded = [result.label for result in results if result.is_confounded]
-    if confounded:
-        pronoun = _verb(confounded, "it", "them")
-        sentences.append(
-            f"No source has both {MIN_COUNT} radiographs with {join_labels(confounded)} and {MIN_COUNT} known to be "
-            f"without: no training can tell {pronoun} from the source; needed: a source with both."
-        )
+    sentences = describe_confounded_findings(counts)
     sentences += [
-        f"{join_labels(labels)} {_verb(labels, 'is', 'are')} known with both values in {source} alone: what is learned "
-        f"there cannot be tested in another source; needed: radiographs with and without {_verb(labels, 'it', 'them')} "
-        "from a second source."
+        f"For {join_labels(labels)}, {source} alone has both radiographs with the finding and radiographs known to be "
+        "without it: what is learned there cannot be tested in another source; needed: both from a second source."
         for source, labels in _group_by_only_source(results)
     ]
-    return sentences or ["Every finding is known with both values in two sources or more."]
+    return sentences or [
+        "For every finding, two sources or more have both radiographs with it and radiographs known to be without it."
+    ]
+
+
+def describe_confounded_findings(counts: Mapping[str, Mapping[str, Sequence[int]]]) -> list[str]:
+    """Return sentences on the findings that no source has both present and absent, and on what data they need.
+
+    Args:
+        counts: see `assess_findings`.
+
+    Returns:
+        One sentence for the findings of the same sources. [] without such findings.
+    """
+    by_sources: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for result in assess_findings(counts):
+        if result.is_confounded:
+            pairs = {
+                source: of_source[result.label] for source, of_source in counts.items() if result.label in of_source
+            }
+            without, present = (
+                tuple(sorted(source for source, pair in pairs.items() if pair[i] >= MIN_COUNT)) for i in (0, 1)
+            )
+            by_sources.setdefault((present, without), []).append(result.label)
+    return [_describe_separate_sources(labels, *key, counts) for key, labels in by_sources.items()]
+
+
+def _describe_separate_sources(
+    labels: Sequence[str],
+    present: Sequence[str],
+    without: Sequence[str],
+    counts: Mapping[str, Mapping[str, Sequence[int]]],
+) -> str:
+    """Return the sentence on findings that are present in `MIN_COUNT` radiographs of some sources, absent in others."""
+    names = join_labels(labels)
+    verb = _verb(labels, "is", "are")
+    pronoun = _verb(labels, "it", "them")
+    if not present:
+        return (
+            f"{names} {verb} present in fewer than {MIN_COUNT} radiographs of every source: too few to learn from; "
+            f"needed: radiographs with {pronoun} from a source that has others known to be without {pronoun}."
+        )
+    own_sources = join_words(present)
+    if not without:
+        return (
+            f"{names} {verb} known to be absent in fewer than {MIN_COUNT} radiographs of every source: no training can "
+            f"tell {pronoun} from the source; needed: radiographs known to be without {pronoun} from {own_sources}."
+        )
+    few = sum(
+        counts[source].get(label, (0, 0))[value]
+        for label in labels
+        for value, sources in ((0, without), (1, present))
+        for source in counts
+        if source not in sources
+    )
+    suffix = f" ({few} so far, too few to learn from)" if few else ""
+    return (
+        f"{names} {verb} present only in radiographs from {own_sources}, and known to be absent only in those from "
+        f"{join_words(without)}: no training can tell {pronoun} from the source; needed: radiographs with {pronoun} "
+        f"from {join_words(without)}, or known to be without {pronoun} from {own_sources}{suffix}."
+    )
 
 
 def _group_by_only_source(results: Sequence[Identifiability]) -> list[tuple[str, list[str]]]:

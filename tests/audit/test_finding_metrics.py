@@ -123,6 +123,10 @@ def test_leave_source_out_collapse_of_findings_is_decided_by_auroc():
 
 def test_advice_for_findings_counts_sources_per_finding():
     audit = {"targets": "multi", "experiments": [], "sources": {"Effusion": {"a": [10, 0], "b": [0, 10]}}}
-    assert advice.conclude(audit) == {"possible": [], "impossible": []}
+    confounded = advice.conclude(audit)
+    assert confounded["possible"] == [] and len(confounded["impossible"]) == 1
+    assert confounded["impossible"][0].startswith("Effusion is present only in radiographs from b, and known to be")
+    both = {"Effusion": {"a": [10, 10], "b": [0, 10]}}
+    assert advice.conclude(audit | {"sources": both}) == {"possible": [], "impossible": []}
     alone = advice.conclude(audit | {"sources": {"Effusion": {"a": [10, 5]}}})
     assert len(alone["impossible"]) == 1 and "one source" in alone["impossible"][0]

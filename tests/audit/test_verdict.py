@@ -232,6 +232,19 @@ def test_verdict_ends_with_possible_and_impossible_remedies():
     assert conclusion["paragraph"].endswith("from a source with other labels are needed.")
 
 
+def test_verdict_of_findings_names_the_sources_of_a_confounded_one():
+    sources = {"Edema": {"north": [0, 9], "south": [9, 0]}, "Mass": {"north": [9, 9], "south": [9, 9]}}
+    conclusion = verdict.conclude(audit(sources=sources) | {"targets": "multi"})
+    sentence = (
+        "Edema is present only in radiographs from north, and known to be absent only in those from south: no training "
+        "can tell it from the source; needed: radiographs with it from south, or known to be without it from north"
+    )
+    assert conclusion["remedies"]["impossible"] == [sentence]
+    assert conclusion["paragraph"].endswith(f"What cannot be done here: {sentence}.")
+    separable = verdict.conclude(audit(sources={"Mass": sources["Mass"]}) | {"targets": "multi"})
+    assert separable["remedies"]["impossible"] == []
+
+
 def test_no_remedy_is_named_without_a_shortcut():
     mixed = {"normal": {"north": 9, "south": 9}, "viral": {"north": 9, "south": 9}}
     conclusion = verdict.conclude(audit(experiment("source", "source alone", 0.51), sources=mixed))

@@ -95,15 +95,37 @@ def test_findings_are_identifiable_in_sources_with_both_values():
     assert by_name["Effusion"].mixed_sources == ("a",) and not by_name["Effusion"].is_transferable
     assert by_name["Hernia"].is_confounded and by_name["Hernia"].sources == ("a",)
     assert identifiability.summarize_findings(counts) == [
-        "No source has both 5 radiographs with Hernia and 5 known to be without: no training can tell it from the "
-        "source; needed: a source with both.",
-        "Effusion is known with both values in a alone: what is learned there cannot be tested in another source; "
-        "needed: radiographs with and without it from a second source.",
+        "Hernia is present only in radiographs from a, and known to be absent only in those from b: no training can "
+        "tell it from the source; needed: radiographs with it from b, or known to be without it from a (4 so far, too "
+        "few to learn from).",
+        "For Effusion, a alone has both radiographs with the finding and radiographs known to be without it: what is "
+        "learned there cannot be tested in another source; needed: both from a second source.",
     ]
     edema = {source: {"Edema": pairs["Edema"]} for source, pairs in counts.items()}
     assert identifiability.summarize_findings(edema) == [
-        "Every finding is known with both values in two sources or more."
+        "For every finding, two sources or more have both radiographs with it and radiographs known to be without it."
     ]
     (sentence,) = identifiability.summarize_findings({"a": counts["a"]})
-    assert sentence.startswith("Every finding comes from the source a:")
+    assert sentence.startswith("All radiographs with known findings come from one source (a): how a finding")
     assert identifiability.summarize_findings({}) == []
+
+
+def test_confounded_findings_of_the_same_sources_are_one_sentence():
+    counts = {
+        "a": {"Edema": [0, 9], "Effusion": [0, 8], "Hernia": [0, 20], "Mass": [60, 0], "Nodule": [3, 7]},
+        "b": {"Edema": [30, 0], "Effusion": [40, 0], "Hernia": [0, 10], "Mass": [0, 4], "Nodule": [9, 0]},
+        "c": {"Edema": [0, 6], "Effusion": [0, 6]},
+    }
+    assert all(result.is_confounded for result in identifiability.assess_findings(counts))
+    assert identifiability.describe_confounded_findings(counts) == [
+        "Edema and Effusion are present only in radiographs from a and c, and known to be absent only in those from b: "
+        "no training can tell them from the source; needed: radiographs with them from b, or known to be without them "
+        "from a and c.",
+        "Hernia is known to be absent in fewer than 5 radiographs of every source: no training can tell it from the "
+        "source; needed: radiographs known to be without it from a and b.",
+        "Mass is present in fewer than 5 radiographs of every source: too few to learn from; needed: radiographs with "
+        "it from a source that has others known to be without it.",
+        "Nodule is present only in radiographs from a, and known to be absent only in those from b: no training can "
+        "tell it from the source; needed: radiographs with it from b, or known to be without it from a (3 so far, too "
+        "few to learn from).",
+    ]
