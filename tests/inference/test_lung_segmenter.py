@@ -17,7 +17,8 @@ pytestmark = pytest.mark.usefixtures("small_segmenter")
 @pytest.fixture(scope="module")
 def config():
     config = recipes.load("phantom:classify")
-    config.segmenter.workdir, config.segmenter.size, config.segmenter.min_component_area = "made up", 32, 0.0
+    config.segmenter.architecture, config.segmenter.workdir = "fc_densenet29", "made up"
+    config.segmenter.size, config.segmenter.min_component_area = 32, 0.0
     return config
 
 
