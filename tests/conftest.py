@@ -148,7 +148,7 @@ def apply():
 @contextmanager
 def shallow_segmenter():
     with pytest.MonkeyPatch.context() as patch:
-        shallow = partial(FCDenseNet, blocks=(1, 1), bottleneck=1, growth=12, stem=16)
+        shallow = partial(FCDenseNet, blocks=(1,), bottleneck=1, growth=12, stem=16)
         patch.setitem(registry.SEGMENTERS, "fc_densenet29", shallow)
         yield
 
