@@ -14,6 +14,7 @@ CLASSES = {
     "fc_densenet56": 11,
     "fc_densenet67": 11,
     "fc_densenet103": 4,
+    "fc_densenet103_oh2020": 4,
     "fc_densenet103_keras": 1,
     "fsarshad_cnn1": 3,
     "fsarshad_cnn2": 3,
@@ -48,15 +49,16 @@ def count_by_hand(blocks, bottleneck, growth, stem, channels, classes):
 
 
 @cache
-def trace_init(architecture, classes, channels):
-    """The shapes of a network's variables."""
-    module = registry.create(architecture, classes)
-    x = jax.ShapeDtypeStruct((1, 64, 64, channels), jnp.float32)
-    return jax.eval_shape(partial(module.init, train=False), jax.random.key(0), x)
+def trace_init(module, channels):
+    """The shapes of a network's output and variables; segmenters are traced at odd sizes."""
+    height, width = (64, 64) if hasattr(module, "backbone") else (70, 45)
+    x = jax.ShapeDtypeStruct((1, height, width, channels), jnp.float32)
+    return jax.eval_shape(partial(module.init_with_output, train=False), jax.random.key(0), x)
 
 
 def count(architecture, classes, channels):
-    return registry.count_parameters(trace_init(architecture, classes, channels))
+    _, variables = trace_init(registry.create(architecture, classes), channels)
+    return registry.count_parameters(variables)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,8 @@ def test_parameter_counts_equal_the_originals(architecture, classes, channels, p
     ],
 )
 def test_parameter_counts_by_hand(architecture, layout):
-    assert count(architecture, 11, 3) == count_by_hand(*layout, channels=3, classes=11)
+    classes = CLASSES[architecture]
+    assert count(architecture, classes, 3) == count_by_hand(*layout, channels=3, classes=classes)
 
 
 @pytest.mark.parametrize("classes, channels", [(2, 3), (4, 1)])
@@ -132,30 +135,26 @@ DEEPER = {"fc_densenet56", "fc_densenet67", "fc_densenet103", "fc_densenet103_oh
 @pytest.mark.parametrize(
     ("architecture", "dtype"),
     [
-        *((name, jnp.float32) for name in registry.SEGMENTERS),
-        *(
-            pytest.param(name, jnp.bfloat16, marks=[pytest.mark.slow] * (name in DEEPER))
-            for name in registry.SEGMENTERS
-        ),
+        *((name, "float32") for name in registry.SEGMENTERS),
+        *(pytest.param(name, "bfloat16", marks=[pytest.mark.slow] * (name in DEEPER)) for name in registry.SEGMENTERS),
     ],
 )
 def test_segmenters_return_log_probabilities_at_odd_sizes(architecture, dtype):
-    module = registry.create(architecture, 4, dtype=dtype)
-    x = jax.ShapeDtypeStruct((1, 70, 45, 3), jnp.float32)
-    out, variables = jax.eval_shape(lambda x: module.init_with_output(jax.random.key(0), x, train=False), x)
-    assert (out.shape, out.dtype) == ((1, 70, 45, 4), jnp.float32)
+    classes = CLASSES.get(architecture, 1000)
+    out, variables = trace_init(registry.create(architecture, classes, dtype=dtype), 3)
+    assert (out.shape, out.dtype) == ((1, 70, 45, classes), jnp.float32)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
 @pytest.mark.parametrize("architecture", registry.ARCHITECTURES)
 def test_accepts_gray_if_only_one_kernel_depends_on_channels(architecture):
-    classes = CLASSES.get(architecture, 1000)
+    module = registry.create(architecture, CLASSES.get(architecture, 1000))
 
     def shapes(channels):
-        drawn = trace_init(architecture, classes, channels)
+        _, drawn = trace_init(module, channels)
         return {(path, leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(drawn)}
 
-    assert (len(shapes(3) - shapes(1)) == 1) == registry.accepts_gray(registry.create(architecture, classes))
+    assert (len(shapes(3) - shapes(1)) == 1) == registry.accepts_gray(module)
 
 
 def test_pixel_shuffle_by_hand():
