@@ -16,6 +16,8 @@ from data_prep.__main__ import main as prepare
 
 SIZE = 40
 
+pytestmark = pytest.mark.usefixtures("no_learning_curves")
+
 
 def get_config(folder):
     config = recipes.load("hieu2695:baseline")

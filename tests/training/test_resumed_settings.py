@@ -16,6 +16,8 @@ from tests.helpers.tiny_task import build_tiny
 
 STEPS_PER_EPOCH = 3
 
+pytestmark = pytest.mark.usefixtures("no_learning_curves")
+
 
 @pytest.fixture(autouse=True)
 def tiny_task(monkeypatch):

@@ -19,6 +19,8 @@ from tests.helpers.tiny_task import build_tiny
 
 IMAGE = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 
+pytestmark = pytest.mark.usefixtures("no_learning_curves")
+
 
 @pytest.fixture(autouse=True)
 def tiny_task(monkeypatch):

@@ -13,7 +13,7 @@ from cxrjax.runs import checkpoints, run_dir
 from cxrjax.training import model_selection, trainer
 from tests.helpers.tiny_task import build_tiny
 
-pytestmark = pytest.mark.usefixtures("small_segmenter")
+pytestmark = pytest.mark.usefixtures("small_segmenter", "no_learning_curves")
 
 
 def configure(phantom_runs, variant):
