@@ -20,6 +20,8 @@ from tests.helpers.torch_files import Saver
 
 CLASSES = ("normal", "bacterial", "viral")
 
+pytestmark = pytest.mark.usefixtures("small_segmenter", "no_learning_curves")
+
 
 def segment_config():
     config = default_config()
