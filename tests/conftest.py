@@ -44,8 +44,9 @@ PHANTOM_SIZE = 96  # pixels, side of the images of `phantom_runs`
 # The slowest files run first, so that no worker is left with one of them at the end. Of those that need `phantom_runs`,
 # the second starts when the first has made them.
 LONGEST = (
-    "test_end_to_end.py", "test_trainer.py", "test_public_api.py", "test_multihost.py", "test_export.py",
-    "test_saliency.py", "test_parity.py", "test_loader.py", "test_without_lungs.py", "test_pipeline.py",
+    "test_end_to_end.py", "test_trainer.py", "test_public_api.py", "test_registry.py", "test_pipeline.py",
+    "test_multihost.py", "test_resumed_settings.py", "test_loader.py", "test_state_dict.py", "test_export.py",
+    "test_dataset_of_a_run.py", "test_classifier.py", "test_parity.py", "test_saliency.py",
 )  # fmt: skip
 
 
