@@ -13,7 +13,7 @@ from cxrjax.training import classification_data, previews, trainer
 ORANGE = (230, 159, 0)
 CYAN = (0, 229, 255)
 
-pytestmark = pytest.mark.usefixtures("small_segmenter")
+pytestmark = pytest.mark.usefixtures("small_segmenter", "no_learning_curves")
 
 
 def box(rows: slice, columns: slice, side: int = 32) -> np.ndarray:
