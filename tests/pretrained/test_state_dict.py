@@ -19,8 +19,8 @@ from cxrjax.runs import weights
 SEEN = {
     ("resnet50", "own"): ["conv1.weight", "layer1.0.downsample.0.weight", "layer4.2.bn3.running_var", "fc.bias"],
     ("resnet34", "hidden"): ["fc.0.weight", "fc.3.bias"],
-    ("densenet121", "own"): [
-        "features.denseblock3.denselayer24.conv2.weight", "features.transition2.norm.bias",
+    ("densenet201", "own"): [
+        "features.denseblock3.denselayer48.conv2.weight", "features.transition2.norm.bias",
         "features.transition2.conv.weight", "features.norm5.running_mean", "classifier.weight",
     ],
     ("vgg11_bn", "own"): ["features.0.bias", "features.1.running_mean", "features.25.weight", "classifier.6.weight"],
