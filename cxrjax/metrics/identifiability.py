@@ -161,9 +161,8 @@ def describe_confounded_findings(counts: Mapping[str, Mapping[str, Sequence[int]
             pairs = {
                 source: of_source[result.label] for source, of_source in counts.items() if result.label in of_source
             }
-            without, present = (
-                tuple(sorted(source for source, pair in pairs.items() if pair[i] >= MIN_COUNT)) for i in (0, 1)
-            )
+            without = tuple(sorted(source for source, pair in pairs.items() if pair[0] >= MIN_COUNT))
+            present = tuple(sorted(source for source, pair in pairs.items() if pair[1] >= MIN_COUNT))
             by_sources.setdefault((present, without), []).append(result.label)
     return [_describe_separate_sources(labels, *key, counts) for key, labels in by_sources.items()]
 
