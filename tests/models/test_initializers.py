@@ -58,7 +58,8 @@ def test_variance_scaling_equals_jax(distribution, mode, shape):
     key = jax.random.key(3)
     drawn = initializers._variance_scaling(1.7, mode, distribution)(key, shape)
     expected = jax.nn.initializers.variance_scaling(1.7, mode, distribution)(key, shape)
-    np.testing.assert_array_equal(drawn, expected)
+    # jax 0.11 and 0.12 multiply in another order than 0.10.
+    np.testing.assert_array_max_ulp(np.asarray(drawn), np.asarray(expected), maxulp=2)
 
 
 def check_normal(kernel, deviation, truncated):
