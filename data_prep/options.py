@@ -20,6 +20,11 @@ def option(default: ValueT, help: str, **arguments: Any) -> ValueT:  # noqa: A00
     return field(default=default, metadata={"help": help} | arguments)
 
 
+def parse_labels(text: str) -> tuple[str, ...]:
+    """Parse labels separated by commas."""
+    return tuple(filter(None, map(str.strip, text.split(","))))
+
+
 def parse_ratios(text: str) -> tuple[float, ...]:
     """Parse numbers separated by commas."""
     try:
@@ -36,6 +41,7 @@ class Options:
         raw_dir: folder of upstream's files; "" to download them, or to use the source's default folder.
         out: folder to write to; the data set is OUT/NAME/VERSION.
         name: name of the data set; "" for that of the source.
+        labels: labels whose radiographs are stored; () for all radiographs, with and without a label.
         overwrite: whether to replace a complete data set.
         split_ratios: ratios of train, val and test; () for those of the source.
         seed: seed of the assignment of patients to splits.
@@ -50,6 +56,12 @@ class Options:
     raw_dir: str = option("", "folder of upstream's files, in upstream's own layout", metavar="DIR")
     out: str = option("", "folder to write to; the data set gets its own folder in it", metavar="DIR")
     name: str = option("", "name of the data set (default: name of the source)")
+    labels: tuple[str, ...] = option(
+        (),
+        "store only the radiographs with one of these labels (default: all, also those without a label)",
+        metavar="LABEL,...",
+        type=parse_labels,
+    )
     overwrite: bool = option(False, "replace a complete data set")
     split_ratios: tuple[float, ...] = option(
         (),

@@ -63,6 +63,7 @@ def prepare(source: Source[OptionsT], options: OptionsT) -> tuple[str, bool]:
     root = raw_dir or source.default_dir(options) or download_source(source, options)
     output_folder.check_output(folder, raw_dir)
     records, skipped = collect_records(source, root, options)
+    records, left_out = _select_labels(records, source, options)
     settings = _collect_settings(source, records, options)
     if (folder / COMPLETE_MARKER).is_file() and not options.overwrite:
         report = read_report(folder)
@@ -94,7 +95,7 @@ def prepare(source: Source[OptionsT], options: OptionsT) -> tuple[str, bool]:
         settings=settings,
         counts={},
         patients_known={},
-        remarks=[*filter(None, warnings), *source.remarks(records, root, options)],
+        remarks=[*filter(None, [left_out, *warnings]), *source.remarks(records, root, options)],
         skipped=[{"name": record.id, "reason": record.reason} for record in skipped],
         duplicates=[pair._asdict() for pair in pairs],
     )
@@ -141,6 +142,25 @@ def collect_records(
         first = f" ({skipped[0].id}: {skipped[0].reason})" if skipped else ""
         raise PreparationError(f"{root}: it holds no radiograph that {source.name} can read{first}")
     return records, skipped
+
+
+def _select_labels(records: list[Record], source: Source[OptionsT], options: OptionsT) -> tuple[list[Record], str]:
+    """Return the records with one of the labels of --labels, and a remark on the others, "" without the option.
+
+    Raises:
+        PreparationError: no record has such a label, or the source has several findings per radiograph.
+    """
+    if not options.labels:
+        return records, ""
+    flag = f"--labels={','.join(options.labels)}"
+    if source.has_findings(options):
+        raise PreparationError(f"{flag}: {source.name} has several findings per radiograph, and not one label")
+    selected = [record for record in records if record.label in options.labels]
+    others = Counter(record.label or "unlabelled" for record in records if record.label not in options.labels)
+    names = ", ".join(f"{label} {count}" for label, count in sorted(others.items()))
+    if not selected:
+        raise PreparationError(f"{flag}: no radiograph has one of these labels; there are {names}")
+    return selected, f"left out by --labels: {names}" if names else ""
 
 
 def _add_label(record: Record) -> Record:

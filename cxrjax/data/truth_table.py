@@ -70,7 +70,7 @@ def _explain_unknown_label(
     path = radiographs.paths[radiographs.labels.index(label)]
     message = f"{path}: its label {label!r} is not among the classes {', '.join(classes)}"
     if not label:
-        return f"{message}; leave radiographs without a label out when you prepare the data set"
+        return f"{message}; prepare the data set with --labels={','.join(classes)}, which leaves such radiographs out"
     labels = set(radiographs.labels) - {""}
     ordered = [name for name in classes if name in labels] + sorted(labels - set(classes))
     setting = ",".join(map(repr, ordered)) + ("," if len(ordered) == 1 else "")

@@ -71,9 +71,10 @@ def _read_labels(config: Config, split: str) -> tuple[str, ...]:
     columns = tfds_store.load_columns(directory, split, "path", "label", label_map=config.data.label_map)
     labels = columns["label"]
     if "" in labels:
+        names = ",".join(sort(set(labels) - {""}))
         raise DatasetError(
-            f"{columns['path'][labels.index('')]}: it has no label; leave radiographs without a label out when you "
-            "prepare the data set"
+            f"{columns['path'][labels.index('')]}: it has no label; prepare the data set with --labels={names}, which "
+            "leaves radiographs without a label out"
         )
     classes = sort(labels)
     if len(classes) < 2:

@@ -34,6 +34,18 @@ def test_figure1_image_is_found_by_the_patient_of_its_row(tmp_path):
     assert (rows[0].sex, rows[0].age, rows[0].view) == ("M", 33, "AP erect")
 
 
+def test_labels_of_choice_are_stored_and_the_others_counted(tmp_path, capsys):
+    write_figure1(tmp_path / "raw")
+    arguments = ["figure1", f"--raw_dir={tmp_path / 'raw'}", f"--out={tmp_path}", "--duplicates=off"]
+    assert main([*arguments, "--labels=covid19, normal", "--split_ratios=1,0,0"]) == 0
+    printed = capsys.readouterr().out
+    assert "train 2 (covid19 1, normal 1)" in printed
+    assert "left out by --labels: pneumonia 1, unlabelled 2" in printed
+    assert main([*arguments, "--labels=viral", "--name=other"]) == 2
+    message = capsys.readouterr().err
+    assert "no radiograph has one of these labels; there are covid19 1, normal 1, pneumonia 1, unlabelled 2" in message
+
+
 def test_actualmed_labels_inconclusive_separately(tmp_path):
     write_actualmed(tmp_path)
     rows = list(ACTUALMED.records(tmp_path, Options()))

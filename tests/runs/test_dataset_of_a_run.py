@@ -153,7 +153,7 @@ def test_missing_classes_are_taken_from_the_training_split(tmp_path, data, monke
     ):
         class_names.resolve(config, tmp_path)
     labels["train"] = ["normal", ""]
-    with pytest.raises(DatasetError, match="^b: it has no label; leave radiographs without a label out"):
+    with pytest.raises(DatasetError, match="^b: it has no label; prepare the data set with --labels="):
         class_names.resolve(config, tmp_path)
 
 
