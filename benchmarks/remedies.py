@@ -40,10 +40,7 @@ STRENGTHS = (0.95, 1.0, 0.8)
 NO_SHORTCUT = 0.5
 _FINISHED = "done"  # file in the folder of a finished training
 _GROUP_DRO = {"remedy.loss": "group_dro", "remedy.dro_step_size": 0.1, "optimizer.weight_decay": 1e-2}
-_CENTER_CROP = {
-    "patches.center_crop": 0.25,
-    "training.augment_probability": 0.0,
-}  # in training, too
+_CENTER_CROP = {"patches.center_crop": 0.25, "training.augment_probability": 0.0}  # also in training
 # Name -> changed settings, by config key.
 REMEDIES: dict[str, dict[str, Any]] = {
     "none": {},

@@ -11,7 +11,7 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.source import Source
 from data_prep.text import make_storable, printable
 
+_NO_LABEL = "unlabelled"
 _OLDER = "{}: an older form of this data set, which may hold whole files with names in their headers; remove it"
 
 
@@ -156,8 +157,8 @@ def _select_labels(records: list[Record], source: Source[OptionsT], options: Opt
     if source.has_findings(options):
         raise PreparationError(f"{flag}: {source.name} has several findings per radiograph, and not one label")
     selected = [record for record in records if record.label in options.labels]
-    others = Counter(record.label or "unlabelled" for record in records if record.label not in options.labels)
-    names = ", ".join(f"{label} {count}" for label, count in sorted(others.items()))
+    others = Counter(record.label for record in records if record.label not in options.labels)
+    names = _format_counts(dict(sorted(others.items(), key=lambda item: item[0] or _NO_LABEL)))
     if not selected:
         raise PreparationError(f"{flag}: no radiograph has one of these labels; there are {names}")
     return selected, f"left out by --labels: {names}" if names else ""
@@ -189,10 +190,15 @@ def _collect_settings(source: Source[OptionsT], records: Sequence[Record], optio
     return source.settings(options) | common | {"rows_sha256": checksum.hexdigest()}
 
 
+def _format_counts(counts: Mapping[str, int]) -> str:
+    """Return the numbers of radiographs by label as "normal 3, viral 2"."""
+    return ", ".join(f"{label or _NO_LABEL} {count}" for label, count in counts.items())
+
+
 def _summarize(report: dict[str, Any], folder: Path) -> str:
     parts = []
     for split, labels in report["counts"].items():
-        by_label = ", ".join(f"{label or 'unlabelled'} {count}" for label, count in labels.items())
+        by_label = _format_counts(labels)
         if findings_of_split := report.get("findings", {}).get(split):
             by_label = ", ".join(f"{name} {values['positive']}" for name, values in findings_of_split.items())
         parts.append(f"{split} {sum(labels.values())} ({by_label})")

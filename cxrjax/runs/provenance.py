@@ -12,7 +12,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 from cxrjax.config import Config
@@ -36,15 +35,12 @@ class Provenance(NamedTuple):
     dataset: str = ""  # name of the data set
     split: str = ""
     step: int | None = None  # training step of the network
-    left_out: Mapping[str, int] = MappingProxyType(
-        {}
-    )  # label -> radiographs without a row, as it is no class of the run
+    left_out: Mapping[str, int] = {}  # label that is no class of the run -> number of radiographs without a row
 
 
 def write(folder: Path, provenance: Provenance) -> None:
     """Write provenance.json to a folder of rows."""
-    content = provenance._asdict() | {"left_out": dict(provenance.left_out)}
-    atomic_files.atomic_write(folder / _PROVENANCE, (json.dumps(content, indent=2) + "\n").encode())
+    atomic_files.atomic_write(folder / _PROVENANCE, (json.dumps(provenance._asdict(), indent=2) + "\n").encode())
 
 
 def read(folder: Path) -> Provenance:

@@ -126,15 +126,20 @@ def test_other_data_sets_have_their_own_evaluation_folder(run, prepared):
     assert dataset_record.results_dirname(run, run_dir.load_config(run), "val", str(prepared / "own")) == "val"
 
 
+def prepare_elsewhere(folder: Path, **counts: int) -> None:
+    """Prepare the data set folder/elsewhere: a split "test" of so many images of noise with each label."""
+    rng = np.random.default_rng(0)
+    for label, count in counts.items():
+        (folder / "raw" / label).mkdir(parents=True)
+        for i in range(count):
+            cv2.imwrite(str(folder / "raw" / label / f"{label}{i}.png"), rng.integers(0, 256, (SIZE, SIZE), np.uint8))
+    arguments = ["folder", f"--raw_dir={folder / 'raw'}", f"--out={folder}", "--name=elsewhere"]
+    assert prepare([*arguments, "--split_ratios=0,0,1", "--duplicates=off"]) == 0
+
+
 def test_radiographs_of_other_hospitals_with_other_labels_are_left_out_and_named(run, tmp_path):
     """Each row is that of its own radiograph, although others before it in the split are left out."""
-    rng = np.random.default_rng(0)
-    for label, count in (("normal", 3), ("sars", 2), ("viral", 2)):
-        (tmp_path / "raw" / label).mkdir(parents=True)
-        for i in range(count):
-            cv2.imwrite(str(tmp_path / "raw" / label / f"{label}{i}.png"), rng.integers(0, 256, (SIZE, SIZE), np.uint8))
-    arguments = ["folder", f"--raw_dir={tmp_path / 'raw'}", f"--out={tmp_path}", "--name=elsewhere"]
-    assert prepare([*arguments, "--split_ratios=0,0,1", "--duplicates=off"]) == 0
+    prepare_elsewhere(tmp_path, normal=3, sars=2, viral=2)
     evaluate.evaluate_run(run, "test")
     scores = evaluate.evaluate_run(run, "test", str(tmp_path / "elsewhere"))
     assert scores["n"] == 5
@@ -151,12 +156,7 @@ def test_radiographs_of_other_hospitals_with_other_labels_are_left_out_and_named
 
 
 def test_data_set_of_other_labels_alone_is_refused(run, tmp_path):
-    (tmp_path / "raw" / "sars").mkdir(parents=True)
-    for i in range(2):
-        image = np.random.default_rng(i).integers(0, 256, (SIZE, SIZE), np.uint8)
-        cv2.imwrite(str(tmp_path / "raw" / "sars" / f"{i}.png"), image)
-    arguments = ["folder", f"--raw_dir={tmp_path / 'raw'}", f"--out={tmp_path}", "--name=elsewhere"]
-    assert prepare([*arguments, "--split_ratios=0,0,1", "--duplicates=off"]) == 0
+    prepare_elsewhere(tmp_path, sars=2)
     with pytest.raises(dataset.DatasetError, match="its label 'sars' is not among the classes normal, bacterial"):
         evaluate.evaluate_run(run, "test", str(tmp_path / "elsewhere"))
 
