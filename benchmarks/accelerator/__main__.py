@@ -2,37 +2,46 @@
 
     python -m benchmarks.accelerator [--minutes=9] [--out=DIR] [--parts=correctness,inference]
 
-Runs all of `parts.PARTS`, most important first; a part is skipped, with a row that says so, if too little time is left.
-Every row is printed immediately and written to DIR/accelerator.json; the table is written to DIR/accelerator.md. During
-the first parts, the CPU computes the reference results in float32 and PyTorch compiles, so times of these parts are not
-compared. `pack` prepares a machine without a network; `--sizes=tiny` checks on any CPU that it runs.
+Runs all of `parts.PARTS`, or the given ones in their order; a part is skipped, with a row that says so, if too little
+time is left. Every row is printed immediately and written to DIR/accelerator.json; the table is written to
+DIR/accelerator.md. During `correctness`, the CPU computes the reference results in float32 and all programs of the
+other parts compile, so its times are not compared. `pack` prepares a machine without a network; `--sizes=tiny` checks
+on any CPU that it runs.
 """
 
 import argparse
 import json
 import os
 import queue
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from benchmarks.accelerator import peers, prepare
+from benchmarks.accelerator import flags, full_training, peers, prepare, processes, single, training
 from benchmarks.accelerator import sizes as all_sizes
-from benchmarks.accelerator.parts import PARTS, PREFIX
+from benchmarks.accelerator.parts import PARTS, PREFIX, Part
 from benchmarks.accelerator.rows import Report, Row
 from benchmarks.accelerator.sizes import Sizes
+from benchmarks.accelerator.turns import Contestant
 from benchmarks.runner import ROOT
 
-COMPILING = 60.0  # seconds to wait for PyTorch's compilation before measuring
+COMPILING = 150.0  # seconds to wait for compilation before measuring
 LAST = 5.0  # seconds reserved for writing the table
 COMPILED = Path(tempfile.gettempdir()) / "cxrjax_accelerator"  # compilation caches for the next command
-NEEDS_RUNS = ("correctness", "inference", "training", "disk")
+NEEDS_RUNS = ("correctness", "inference", "training", "flags", "disk", "profile", "full_training")
+# Parts whose programs compile while other parts run (see `turns`).
+CONTESTS: Mapping[str, Any] = {
+    "training": training,
+    "flags": flags,
+    "disk": single.Contest("disk"),
+    "profile": single.Contest("profile"),
+    "full_training": full_training,
+}
 
 
 class Session:
@@ -54,12 +63,13 @@ class Session:
         self._out = out
         self._end = time.monotonic() + seconds
         self._background: list[subprocess.Popen[bytes]] = []
-        self._compiling: threading.Thread | None = None
-        self._closed = False
+        self._names: list[str] = []  # of the parts whose programs have to be compiled yet
+        self._contestants: dict[str, Mapping[Any, Contestant]] = {}  # by part
         self._environment = os.environ | {
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
             "JAX_COMPILATION_CACHE_DIR": str(COMPILED / "jax"),
             "TORCHINDUCTOR_CACHE_DIR": str(COMPILED / "inductor"),
+            "TORCHINDUCTOR_COMPILE_THREADS": "4",  # many programs are compiled at once
         }
 
     @property
@@ -68,65 +78,74 @@ class Session:
         return self._end - time.monotonic()
 
     def begin(self, names: list[str]) -> None:
-        """Start the background work: runs and references on the CPU, and PyTorch's compilation."""
-        cpu = {"JAX_PLATFORMS": "cpu"}
+        """Start to write the runs and the references on the CPU for parts."""
+        self._names = names
         if set(names) & set(NEEDS_RUNS):
-            self._start([sys.executable, "-m", "benchmarks.accelerator.prepare", *self._location()], cpu)
-        if {"inference", "training"} & set(names) and not self._sizes.tiny:
-            self._compiling = threading.Thread(target=self._compile_peers, daemon=True)
-            self._compiling.start()
+            command = [sys.executable, "-m", "benchmarks.accelerator.prepare", *self._location()]
+            self._start_in_background(command, {"JAX_PLATFORMS": "cpu"})
 
     def rows(self, name: str) -> Iterator[Row]:
-        """Run a part in its own process and yield its rows."""
+        """Run a part and yield its rows; most parts have their own process."""
         part = PARTS[name]
         if self.seconds_left < part.min_seconds + LAST:
-            yield Row(
-                name, "all", f"skipped: {self.seconds_left:.0f} s are left, and it needs {part.min_seconds:.0f} s"
-            )
+            reason = f"skipped: {self.seconds_left:.0f} s are left, and it needs {part.min_seconds:.0f} s"
+            yield Row(name, "all", reason)
             return
-        if name in NEEDS_RUNS and not self._wait_for_runs():
-            yield Row(name, "all", "failed: the runs that it needs could not be written")
+        if name in NEEDS_RUNS:
+            if not self._wait_for_runs():
+                yield Row(name, "all", "failed: the runs that it needs could not be written")
+                return
+            self._start_compiling()  # not before the machine has been measured
+        if name == "inference" or name in CONTESTS:
+            self._wait_until_compiled(COMPILING)
+        if name in CONTESTS:
+            yield from self._compete(name)
             return
-        if name in ("inference", "training"):
-            self._stop_background(COMPILING)
-        seconds = (
-            self.seconds_left - LAST if part.max_seconds is None else min(part.max_seconds, self.seconds_left - LAST)
-        )
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.accelerator.parts",
-            name,
-            *self._location(),
-            str(seconds),
-            str(self._out),
-        ]
+        seconds = self._part_seconds(part)
+        arguments = [name, *self._location(), str(seconds), str(self._out)]
+        command = [sys.executable, "-m", "benchmarks.accelerator.parts", *arguments]
         process = self._start(command, part.environment or {}, subprocess.PIPE)
         yield from _read_rows(process, name, seconds)
 
     def end(self) -> None:
         """Stop the background work."""
-        self._stop_background(0)
+        self._wait_until_compiled(0)
+        for contestants in self._contestants.values():
+            for contestant in contestants.values():
+                contestant.stop()
 
     def _location(self) -> list[str]:
         return [self._size, str(self._folder)]
 
     def _start(
-        self, command: list[str], environment: dict[str, str] | os._Environ, stdout: int | None = None
+        self, command: list[str], environment: Mapping[str, str], stdout: int | None = None
     ) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=self._environment | dict(environment), stdout=stdout, start_new_session=True
-        )
-        if stdout != subprocess.PIPE:
-            self._background.append(process)
-        return process
+        environment = self._environment | dict(environment)
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stdout, start_new_session=True)
 
-    def _compile_peers(self) -> None:
-        """Compile all PyTorch programs one after the other, so that they are in its compilation cache."""
-        for workload in peers.WORKLOADS if self._wait_for_runs() else ():
-            if self._closed:
-                return
-            self._start(peers.command(workload, self._sizes, self._folder, 1), {}, subprocess.DEVNULL).wait()
+    def _start_in_background(self, command: list[str], environment: Mapping[str, str]) -> None:
+        process = self._start(["nice", "-n", "5", *command], environment, subprocess.DEVNULL)
+        self._background.append(process)
+
+    def _start_compiling(self) -> None:
+        """Start to compile all programs of PyTorch and of CONTESTS at once."""
+        names = self._names
+        self._names = []
+        if "inference" in names and not self._sizes.tiny:
+            for command in peers.compile_commands(self._sizes, self._folder):
+                self._start_in_background(command, {})
+        for name in [name for name in names if name in CONTESTS]:
+            location = (self._sizes, *self._location(), self._out, self._environment)
+            self._contestants[name] = CONTESTS[name].start(*location)
+
+    def _compete(self, name: str) -> Iterator[Row]:
+        """Let the contestants of a part measure, one after the other."""
+        yield from CONTESTS[name].measure(self._contestants[name], self._part_seconds(PARTS[name]))
+
+    def _part_seconds(self, part: Part) -> float:
+        """Return the seconds that a part may take."""
+        left = self.seconds_left - LAST
+        return left if part.max_seconds is None else min(part.max_seconds, left)
 
     def _wait_for_runs(self) -> bool:
         """Wait until `prepare` has written the runs; return whether they are complete."""
@@ -135,19 +154,16 @@ class Session:
             time.sleep(0.2)
         return ready.exists()
 
-    def _is_background_active(self) -> bool:
-        """Return whether background work is running."""
-        is_compiling = self._compiling is not None and self._compiling.is_alive()
-        return is_compiling or any(process.poll() is None for process in self._background)
-
-    def _stop_background(self, seconds: float) -> None:
-        """Wait at most `seconds` for the background work, and then stop it."""
+    def _wait_until_compiled(self, seconds: float) -> None:
+        """Wait at most `seconds` for the background work and all contestants, and then stop the background work."""
         until = time.monotonic() + min(seconds, max(0.0, self.seconds_left - LAST))
-        while time.monotonic() < until and self._is_background_active():
+        while time.monotonic() < until and any(process.poll() is None for process in self._background):
             time.sleep(0.2)
-        self._closed = True
         for process in self._background:
-            _kill(process)
+            processes.kill(process)
+        for contestants in self._contestants.values():
+            for contestant in contestants.values():
+                contestant.wait_until_ready(max(0.0, until - time.monotonic()))
 
 
 def _read_rows(process: "subprocess.Popen[bytes]", name: str, seconds: float) -> Iterator[Row]:
@@ -165,7 +181,7 @@ def _read_rows(process: "subprocess.Popen[bytes]", name: str, seconds: float) ->
         try:
             line = lines.get(timeout=max(0.0, until - time.monotonic()))
         except queue.Empty:
-            _kill(process)
+            processes.kill(process)
             yield Row(name, "the rest of this part", f"stopped after {seconds:.0f} s")
             return
         if line is None:
@@ -176,14 +192,6 @@ def _read_rows(process: "subprocess.Popen[bytes]", name: str, seconds: float) ->
         yield Row(name, "the rest of this part", f"failed: its process ended with status {process.returncode}")
 
 
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a process and its descendants."""
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=9.0, help="time limit (default: %(default)s)")
@@ -191,8 +199,8 @@ def main() -> int:
     parser.add_argument("--parts", default=",".join(PARTS), help="parts to run (default: %(default)s)")
     parser.add_argument("--sizes", choices=("full", "tiny"), default="full", help="tiny: only check that it runs")
     options = parser.parse_args()
-    names = [name for name in PARTS if name in options.parts.split(",")]
-    if not names or len(names) != len(options.parts.split(",")):
+    names = options.parts.split(",")
+    if set(names) - set(PARTS) or len(set(names)) != len(names):
         parser.error(f"--parts={options.parts}: the parts are {', '.join(PARTS)}")
     sizes = getattr(all_sizes, options.sizes.upper())
     out = options.out.resolve()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import ml_dtypes
 import numpy as np
 from jax import Array
 
@@ -50,23 +51,44 @@ def predictions(sizes: Sizes, folder: Path, precision: str) -> Arrays:
     }
 
 
-def segmenter_step(sizes: Sizes, folder: Path, precision: str) -> Arrays:
-    """Return the state after one step of the segmenter's training."""
-    return _step(segmenter_training(sizes, precision))
+def segmenter_step(sizes: Sizes, folder: Path, precision: str, round_to: str = "") -> Arrays:
+    """Return the state after one step of the segmenter's training, from weights as `round_weights` returns them."""
+    return _step(segmenter_training(sizes, precision), round_to)
 
 
-def classifier_step(sizes: Sizes, folder: Path, precision: str) -> Arrays:
-    """Return the state after one step of the classifier's training."""
-    return _step(classifier_training(sizes, precision))
+def classifier_step(sizes: Sizes, folder: Path, precision: str, round_to: str = "") -> Arrays:
+    """Return the state after one step of the classifier's training, from weights as `round_weights` returns them."""
+    return _step(classifier_training(sizes, precision), round_to)
+
+
+STEPS: Mapping[str, Callable[[Sizes, Path, str, str], Arrays]] = {
+    "classifier step": classifier_step,
+    "segmenter step": segmenter_step,
+}
 
 
 CASES: Mapping[str, Callable[[Sizes, Path, str], Arrays]] = {
     "segmenter logits": segmenter_logits,
     "classifier logits": classifier_logits,
     "predictions": predictions,
-    "classifier step": classifier_step,
-    "segmenter step": segmenter_step,
+    **STEPS,
 }
+PRECISIONS = ("float32", "bfloat16")
+
+
+def round_weights(variables: Any, precision: str) -> Any:
+    """Change weights by as much as their rounding to a precision may; unchanged for ""."""
+    if not precision:
+        return variables
+    rng = np.random.default_rng(3)
+
+    def change(x: np.ndarray) -> np.ndarray:
+        if precision == "bfloat16":
+            return x.astype(ml_dtypes.bfloat16).astype(np.float32)
+        half_a_unit = np.finfo(np.float32).eps / 2
+        return (x * (1 + half_a_unit * rng.choice([-1.0, 1.0], x.shape))).astype(np.float32)
+
+    return jax.tree.map(change, variables)
 
 
 def segmenter_training(sizes: Sizes, precision: str, batch: int | None = None) -> trainer.Trainer:
@@ -83,6 +105,20 @@ def classifier_training(sizes: Sizes, precision: str, batch: int | None = None) 
     changes |= {"precision": precision, "training.batch_size": batch or sizes.classifier_batches[0]}
     training = ours.build_classifier_trainer(changes, sizes.image)
     return _use_numpy_weights(training, from_config.classifier(training.config))
+
+
+def stepper(training: trainer.Trainer) -> Callable[[], Array]:
+    """Return a function that dispatches the next step of a training, from its start on, and returns the loss."""
+    state = training.init_state(0)
+    number = 0
+
+    def step() -> Array:
+        nonlocal state, number
+        state = training.step(state, number)
+        number += 1
+        return state.loss_sum
+
+    return step
 
 
 def relative_error(result: np.ndarray, reference: np.ndarray) -> float:
@@ -105,8 +141,10 @@ def _apply(network: ModelSpec, count: int) -> np.ndarray:
     return np.asarray(run(synthetic.draw_weights(network), x))
 
 
-def _step(training: trainer.Trainer) -> Arrays:
+def _step(training: trainer.Trainer, round_to: str) -> Arrays:
     """Return the state after one step; the first moment of Adam is then a tenth of the gradient."""
+    draw = training.task.init
+    training.task = training.task._replace(init=lambda key: round_weights(draw(key), round_to))
     state = training.step(training.init_state(0), 0)
     parts = {"params": state.params, "statistics": state.batch_stats, "optimizer": state.opt_state}
     return {name: _flatten(part) for name, part in parts.items()} | {"loss": np.asarray(state.loss_sum)}
@@ -123,15 +161,37 @@ def locate(folder: Path, name: str) -> Path:
 
 
 def write_references(folder: Path, sizes: Sizes) -> None:
-    """Write FOLDER/reference/NAME.npz for each of CASES, in float32, and finally the file FINISHED."""
+    """Write FOLDER/reference/NAME.npz for each of CASES, in float32, and finally the file FINISHED.
+
+    The files of STEPS also have the relative error that rounding the weights to each of PRECISIONS causes, as
+    `rounding_key` names it.
+    """
     (folder / "reference").mkdir(exist_ok=True)
     try:
         for name, case in CASES.items():
             temporary = locate(folder, name).with_suffix(".part.npz")
-            np.savez(temporary, **case(sizes, folder, "float32"))
+            arrays = dict(case(sizes, folder, "float32"))
+            if name in STEPS:
+                arrays |= _rounding_errors(STEPS[name], arrays, sizes, folder)
+            np.savez(temporary, **arrays)
             temporary.rename(locate(folder, name))
     finally:
         (folder / "reference" / FINISHED).touch()
+
+
+def rounding_key(what: str, precision: str) -> str:
+    """Return the name of the error of an array that rounding the weights to a precision causes."""
+    return f"error of {what} by {precision} weights"
+
+
+def _rounding_errors(
+    step: Callable[[Sizes, Path, str, str], Arrays], arrays: Arrays, sizes: Sizes, folder: Path
+) -> dict[str, np.ndarray]:
+    errors = {}
+    for precision in PRECISIONS:
+        for what, rounded in step(sizes, folder, "float32", precision).items():
+            errors[rounding_key(what, precision)] = np.asarray(relative_error(rounded, arrays[what]))
+    return errors
 
 
 def write_radiographs(folder: Path, images: np.ndarray, sizes: Sizes) -> None:

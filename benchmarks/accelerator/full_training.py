@@ -1,32 +1,36 @@
-"""Train both networks at the paper's sizes on real radiographs for the time that is left, and evaluate them.
+"""Train both networks at the paper's sizes on real radiographs for some seconds on a device; evaluate them anywhere.
 
-The trained weights are returned as safetensors in half precision in pieces of at most MAX_BYTES. The pieces are joined
-and loaded on the CPU in another process, and the predictions compared.
+    python -m benchmarks.accelerator.full_training OUT
+
+evaluates on the test split the weights that a device wrote to OUT. The trained weights are safetensors in half
+precision, in pieces of at most MAX_BYTES. The classifier is trained in the lungs that the bundled model finds, and
+evaluated in those that the trained segmenter finds.
 """
 
-import json
+import argparse
 import os
-import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import safetensors.numpy
-from ml_collections import ConfigDict
 
 from benchmarks import synthetic
 from benchmarks.accelerator import packed
+from benchmarks.accelerator import sizes as all_sizes
 from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
+from benchmarks.accelerator.turns import Contestant
 from benchmarks.runner import ROOT
-from cxrjax.config import freeze, recipes
+from cxrjax.config import Config, freeze, recipes
 from cxrjax.evaluation import evaluate
-from cxrjax.inference import predictor
-from cxrjax.runs import run_dir
+from cxrjax.runs import bundled_models, run_dir
 from cxrjax.runs import weights as exchange
 from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.training import trainer
@@ -34,39 +38,97 @@ from cxrjax.training import trainer
 PART = "full_training"
 MAX_BYTES = 15 * 2**20  # maximum size of a file of weights
 RATE = 1e-3  # learning rate of the classifier, for random weights; penalties are lowered by the same factor
-TIME_FRACTIONS = {"segment": 0.35, "classify": 0.25}  # with compilation; the rest is for the evaluation
-NUM_COMPARED = 16  # radiographs that the CPU also predicts
+TASKS = ("segmenter", "classifier")
+SAVING = 15.0  # seconds reserved for writing the weights
+
+Contestants = Mapping[str, Contestant]  # by task
 
 
-def run(sizes: Sizes, folder: Path, seconds: float, out: Path) -> Iterator[Row]:
-    """Train the segmenter, then the classifier with its lung masks; return the weights, and evaluate both."""
-    segmenter = folder / "trained segmenter"
-    yield from _train(_segmenter_config(sizes, folder), segmenter, TIME_FRACTIONS["segment"] * seconds)
-    yield from _write_weights(segmenter, out / "segmenter")
-    classifier = folder / "trained classifier"
-    yield from _train(_classifier_config(sizes, folder, segmenter), classifier, TIME_FRACTIONS["classify"] * seconds)
-    yield from _write_weights(classifier, out / "classifier")
-    yield from _score(classifier, sizes)
-    yield from _score(segmenter, sizes)
-    yield from _compare_with_cpu(classifier, folder, out, sizes)
+def start(sizes: Sizes, size: str, folder: Path, out: Path, environment: Mapping[str, str]) -> Contestants:
+    """Start both processes, which compile their steps."""
+    command = [sys.executable, "-m", "benchmarks.accelerator.contestant", size, str(folder), str(out), "learn"]
+    return {task: Contestant([*command, task], environment, ROOT) for task in TASKS}
 
 
-def _segmenter_config(sizes: Sizes, folder: Path) -> ConfigDict:
+def measure(contestants: Contestants, seconds: float) -> Iterator[Row]:
+    """Train both networks at the same time for some seconds, saving included."""
+    until = time.monotonic() + seconds
+    ready = {task: contestant for task, contestant in contestants.items() if contestant.wait_until_ready(0)}
+    for contestant in ready.values():
+        contestant.give_turn(seconds - SAVING)
+    for task, contestant in contestants.items():
+        left = max(0.0, until - time.monotonic())
+        measurement = contestant.read_measurement(left) if task in ready else None
+        contestant.stop()
+        if measurement is None:
+            yield Row(PART, f"{task}: training", contestant.describe_failure())
+            continue
+        note = "{steps} steps, {epochs:.1f} epochs, constant rate {rate:g}".format(**measurement)
+        yield Row(PART, f"{task}: training, both tasks at once", measurement["steps_per_second"], "steps/s", note=note)
+
+
+def prepare(sizes: Sizes, folder: Path, out: Path, task: str) -> Callable[[float], Iterator[dict[str, Any]]]:
+    """Compile a training; return a function that trains for some seconds and writes the weights to OUT."""
+    workdir = folder / f"trained {task}"
+    config = _segmenter_config(sizes, folder) if task == "segmenter" else _classifier_config(sizes, folder)
+    settings = trainer.setup_workdir(config, workdir)
+    run_dir.create_or_resume(workdir, settings)
+    training = trainer.Trainer(settings, trainer.build_task(settings, workdir))
+    state = training.step(training.init_state(0), 0)
+    jax.block_until_ready(state)
+
+    def learn(seconds: float) -> Iterator[dict[str, Any]]:
+        nonlocal state
+        begin = time.monotonic()
+        number = 1
+        while time.monotonic() < begin + seconds and number < training.total_steps:
+            state = training.step(state, number)
+            number += 1
+        jax.block_until_ready(state)
+        rate = (number - 1) / (time.monotonic() - begin)
+        network = jax.device_get({"params": state.params, "batch_stats": state.batch_stats})
+        with Checkpoints(workdir / "checkpoints") as checkpoints:
+            checkpoints.save("best", number, network)
+        _write_weights(workdir, out / task)
+        epochs = number / training.sampler.steps_per_epoch
+        learning_rate = settings.training.learning_rate
+        yield {"steps_per_second": rate, "steps": number, "epochs": epochs, "rate": learning_rate}
+
+    return learn
+
+
+def score(out: Path, sizes: Sizes, folder: Path) -> Iterator[Row]:
+    """Evaluate the weights in OUT on the test split; on the validation split if the radiographs are noise."""
+    segmenter = folder / "segmenter"
+    classifier = folder / "classifier"
+    exchange.import_weights(_segmenter_config(sizes, folder), str(join(out, "segmenter", folder)), segmenter)
+    config = _classifier_config(sizes, folder)
+    config = replace(config, segmenter=replace(config.segmenter, workdir=str(segmenter)))
+    exchange.import_weights(config, str(join(out, "classifier", folder)), classifier)
+    split = "test" if packed.is_packed(sizes) else "val"
+    lungs = evaluate.evaluate_run(segmenter, split)["all"]
+    yield _score_row(f"Dice of the lungs, {split}", lungs["structures"]["lungs"]["dice"])
+    findings = evaluate.evaluate_run(classifier, split)["all"]
+    yield _score_row(f"macro F1, {split}", findings["macro"]["f1"])
+    yield _score_row(f"accuracy, {split}", findings["accuracy"])
+
+
+def _segmenter_config(sizes: Sizes, folder: Path) -> Config:
     config = recipes.load("oh2020:segment")
     config.update_from_flattened_dict(sizes.changes)
     real = packed.is_packed(sizes)
     config.data.dir = str(packed.PACK / "data" / "lungs" if real else folder / "masked" / "noise")
     config.training.schedule = "constant"  # because the number of steps is unknown
-    config.data.num_threads = max(2, min(12, (os.cpu_count() or 2) - 2))
-    if not real:
+    config.data.num_threads = _num_threads()
+    if not real and not (folder / "masked").exists():
         synthetic.write_data_set(folder / "masked", packed.NUM_NOISE, sizes.image, masked=True)
-    return config
+    return freeze(config)
 
 
-def _classifier_config(sizes: Sizes, folder: Path, segmenter: Path) -> ConfigDict:
+def _classifier_config(sizes: Sizes, folder: Path) -> Config:
     config = recipes.load("oh2020:classify")
     config.update_from_flattened_dict(sizes.changes)
-    stored, classes = packed.locate_findings(folder, sizes)
+    stored, classes = packed.locate_findings(folder / "findings", sizes)
     c = config.training
     scale = c.learning_rate / RATE
     c.learning_rate = RATE
@@ -74,43 +136,27 @@ def _classifier_config(sizes: Sizes, folder: Path, segmenter: Path) -> ConfigDic
     config.optimizer.weight_decay *= scale
     config.pretrained, config.classifier.classes = "", classes
     config.data.dir = str(stored)
-    config.segmenter.workdir = str(segmenter)
-    config.data.num_threads = max(2, min(12, (os.cpu_count() or 2) - 2))
-    return config
+    config.data.num_threads = _num_threads()
+    lungs = folder / "bundled lungs"
+    if not lungs.exists():
+        _write_bundled_lungs(lungs, sizes)
+    config.segmenter.workdir = str(lungs)
+    return freeze(config)
 
 
-def _train(config: ConfigDict, workdir: Path, seconds: float) -> Iterator[Row]:
-    """Train for some seconds including compilation, and save the last weights as the best ones."""
-    until = time.monotonic() + seconds
-    settings = trainer.setup_workdir(freeze(config), workdir)
-    run_dir.create_or_resume(workdir, settings)
-    training = trainer.Trainer(settings, trainer.build_task(settings, workdir))
-    state, number = training.step(training.init_state(0), 0), 1
-    jax.block_until_ready(state)
-    start = time.monotonic()
-    while time.monotonic() < until and number < training.total_steps:
-        state = training.step(state, number)
-        number += 1
-    jax.block_until_ready(state)
-    rate = (number - 1) / max(time.monotonic() - start, 1e-9)
-    network = jax.device_get({"params": state.params, "batch_stats": state.batch_stats})
+def _write_bundled_lungs(workdir: Path, sizes: Sizes) -> None:
+    """Write the run of the bundled segmenter for radiographs of another size; its own input size stays."""
+    source = bundled_models.find_run("lungs")
+    config = run_dir.load_config(source)
+    config = replace(config, image=replace(config.image, size=sizes.image))
+    variables = run_dir.load_networks(source, config)["segmenter"]
+    run_dir.create_or_resume(workdir, config)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
-        checkpoints.save("best", number, network)
-    epochs = number / training.sampler.steps_per_epoch
-    note = f"{number} steps, {epochs:.1f} epochs, constant rate {config.training.learning_rate:g}"
-    yield Row(PART, f"{config.task}: training", rate, "steps/s", note=note)
+        checkpoints.save("best", 0, jax.device_get(variables))
 
 
-def _score(workdir: Path, sizes: Sizes) -> Iterator[Row]:
-    """Evaluate a run on the test split; on the validation split if the radiographs are noise."""
-    split = "test" if packed.is_packed(sizes) else "val"
-    scores = evaluate.evaluate_run(workdir, split)["all"]
-    task = run_dir.load_config(workdir).task
-    if task == "segment":
-        yield _score_row(f"Dice of the lungs, {split}", scores["structures"]["lungs"]["dice"])
-    else:
-        yield _score_row(f"macro F1, {split}", scores["macro"]["f1"])
-        yield _score_row(f"accuracy, {split}", scores["accuracy"])
+def _num_threads() -> int:
+    return max(2, min(12, (os.cpu_count() or 2) - 2))
 
 
 def _score_row(what: str, score: Mapping[str, Any]) -> Row:
@@ -120,7 +166,7 @@ def _score_row(what: str, score: Mapping[str, Any]) -> Row:
     return Row(PART, what, "none" if score["value"] is None else float(score["value"]), note=note)
 
 
-def _write_weights(workdir: Path, target: Path) -> Iterator[Row]:
+def _write_weights(workdir: Path, target: Path) -> None:
     """Write the weights in half precision as TARGET_I.safetensors, none larger than MAX_BYTES."""
     exported = workdir / "weights.safetensors"
     exchange.export_weights(workdir, exported)
@@ -135,58 +181,28 @@ def _write_weights(workdir: Path, target: Path) -> Iterator[Row]:
         size += half.nbytes
     for number, piece in enumerate(pieces):
         safetensors.numpy.save_file(piece, f"{target}_{number}.safetensors")
-    yield Row(PART, f"{target.name}: weights", f"{len(pieces)} files of float16")
 
 
-def join(pieces: list[Path], target: Path) -> None:
-    """Join the pieces of `_write_weights` in float32 to a file that `--mode=import` reads."""
+def join(out: Path, task: str, folder: Path) -> Path:
+    """Join the pieces of `_write_weights` in float32 to a file that `--mode=import` reads; return its path."""
+    pieces = sorted(out.glob(f"{task}_*.safetensors"))
     state = {name: array for piece in pieces for name, array in safetensors.numpy.load_file(piece).items()}
     widened = {name: x.astype(np.float32) if x.dtype == np.float16 else x for name, x in state.items()}
+    target = folder / f"{task}.safetensors"
     safetensors.numpy.save_file(widened, target)
+    return target
 
 
-def import_both(out: Path, configs: Path, folder: Path) -> Path:
-    """Import the returned weights into runs; return the run directory of the classifier."""
-    for name in ("segmenter", "classifier"):
-        config = run_dir.load_config(configs if name == "classifier" else configs / "segmenter")
-        joined = folder / f"{name}.safetensors"
-        join(sorted(out.glob(f"{name}_*.safetensors")), joined)
-        if name == "classifier":
-            config.segmenter.workdir = str(folder / "segmenter")
-        exchange.import_weights(freeze(config), str(joined), folder / name)
-    return folder / "classifier"
-
-
-def _compare_with_cpu(classifier: Path, folder: Path, out: Path, sizes: Sizes) -> Iterator[Row]:
-    """Compare the votes of the returned weights for a few test radiographs, on the device and on the CPU."""
-    back = folder / "back"
-    back.mkdir()
-    workdir = import_both(out, classifier, back)
-    np.savez(back / "images.npz", images=packed.load_images(NUM_COMPARED, sizes))
-    votes = predict(workdir, back)
-    command = [sys.executable, "-m", "benchmarks.accelerator.full_training", str(workdir), str(back)]
-    process = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"JAX_PLATFORMS": "cpu"}, capture_output=True, text=True
-    )
-    if process.returncode:
-        yield Row(PART, "predictions on the CPU", f"failed: {process.stderr.strip()[-300:]}")
-        return
-    cpu_votes = np.array(json.loads(process.stdout.splitlines()[-1]))
-    num_equal = (votes.argmax(1) == cpu_votes.argmax(1)).sum()
-    num_different = np.abs(votes - cpu_votes).sum(1) / 2
-    note = f"at most {num_different.max():.0f} votes of a radiograph differ"
-    yield Row(PART, "labels equal to the CPU's", f"{num_equal} of {len(votes)}", note=note)
-
-
-def predict(workdir: Path, folder: Path) -> np.ndarray:
-    """Return the votes int [n, K] of FOLDER/images.npz."""
-    with np.load(folder / "images.npz") as arrays:
-        images = arrays["images"]
-    model = predictor.load_predictor(workdir, use_ood_detector=False)
-    return np.stack(
-        [prediction.votes for prediction in model.predict(images, min(len(images), model.config.evaluation.batch_size))]
-    )
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, help="folder of the weights")
+    parser.add_argument("--sizes", choices=("full", "tiny"), default="full", help="sizes of the training")
+    options = parser.parse_args()
+    sizes = getattr(all_sizes, options.sizes.upper())
+    with tempfile.TemporaryDirectory() as folder:
+        for row in score(options.out, sizes, Path(folder)):
+            print(" | ".join(row.cells()), flush=True)
 
 
 if __name__ == "__main__":
-    print(json.dumps(predict(Path(sys.argv[1]), Path(sys.argv[2])).tolist()))
+    main()

@@ -27,8 +27,8 @@ class Part:
 
     Attributes:
         module: name of a module of this package.
-        function: name of a function of the module, (sizes, folder) -> rows; that of `full_training` also takes the
-            seconds that it may use, and OUT.
+        function: name of a function of the module, (sizes, folder) -> rows; of those that `__main__` runs itself,
+            contestants -> rows (see `turns`).
         min_seconds: seconds that must be left to start it.
         max_seconds: seconds after which it is stopped; None for all the time that is left.
         environment: additional environment variables of its process.
@@ -44,11 +44,13 @@ class Part:
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 PARTS = {
     "machine": Part("machine", "run", 10, 60),
-    "correctness": Part("correctness", "run", 60, 250),
+    "correctness": Part("correctness", "run", 60, 190),
     "inference": Part("inference", "run", 60, 260),
-    "training": Part("training", "run", 60, 240),
-    "disk": Part("disk", "run", 40, 150),
-    "full_training": Part("full_training", "run", 90, None),
+    "training": Part("training", "measure", 30, None),
+    "flags": Part("flags", "measure", 20, None),
+    "profile": Part("profile", "prepare", 20, 60),
+    "disk": Part("disk", "prepare", 30, 120),
+    "full_training": Part("full_training", "measure", 40, None),
     "determinism": Part("correctness", "repeat_with_flag", 40, 100, {"XLA_FLAGS": DETERMINISTIC}),
 }
 
@@ -59,7 +61,7 @@ def run(name: str, sizes: Sizes, folder: Path, seconds: float, out: Path) -> Ite
     module = import_module(f"benchmarks.accelerator.{part.module}")
     function: Callable[..., Iterator[Row]] = getattr(module, part.function)
     try:
-        yield from function(sizes, folder, seconds, out) if name == "full_training" else function(sizes, folder)
+        yield from function(sizes, folder)
     except Exception as error:  # the other parts still run
         traceback.print_exc()
         yield Row(name, "the rest of this part", f"failed: {type(error).__name__}: {error}"[:300])

@@ -4,14 +4,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.runner import ROOT
 
-# Modes of torch.compile. "max-autotune" takes seconds for each shape of a convolution, and FC-DenseNet103 has a
-# hundred; CUDA graphs are recorded and replayed in both modes.
+# Modes of `pytorch_gpu`. "max-autotune" takes seconds per shape of a convolution, and FC-DenseNet103 has a hundred.
+# CUDA graphs are recorded and replayed in both modes.
 SEGMENTER = "reduce-overhead"
 CLASSIFIER = "max-autotune"
 TRAINING = "reduce-overhead"
@@ -21,7 +22,7 @@ Measurements = dict[str, dict[str, Any]]  # name -> "seconds" and "megabytes"
 
 
 def settings(workload: str, sizes: Sizes, folder: Path, turns: int) -> dict[str, Any]:
-    """Return the settings of a workload."""
+    """Return the settings of a workload; with "waits", it prints READY and waits for a line before it measures."""
     if workload == "inference":
         return {
             "folder": str(folder),
@@ -40,18 +41,17 @@ def settings(workload: str, sizes: Sizes, folder: Path, turns: int) -> dict[str,
             "batches": list(sizes.segmenter_batches),
             "mode": TRAINING,
             "turns": turns,
+            "waits": True,
             "image_size": sizes.segmenter_size,
         }
     return {
         "batches": list(sizes.classifier_batches),
         "mode": TRAINING,
         "turns": turns,
+        "waits": True,
         "image_size": sizes.image,
         "patch_size": sizes.patch,
     }
-
-
-WORKLOADS = ("inference", "train segmenter", "train classifier")
 
 
 def stage_batch(sizes: Sizes) -> int:
@@ -62,6 +62,18 @@ def stage_batch(sizes: Sizes) -> int:
 def command(workload: str, sizes: Sizes, folder: Path, turns: int) -> list[str]:
     """Return the command that runs a workload."""
     return [sys.executable, "-m", MODULE, workload, json.dumps(settings(workload, sizes, folder, turns))]
+
+
+def compile_commands(sizes: Sizes, folder: Path) -> Iterator[list[str]]:
+    """Yield commands that fill the cache of compiled programs for inference, one for each batch size."""
+    for batch in reversed(sizes.batches):
+        yield command("inference", replace(sizes, batches=(batch,)), folder, turns=0)
+
+
+def training_command(task: str, batch: int, sizes: Sizes, folder: Path) -> list[str]:
+    """Return the command that compiles a training step, waits for its turn, and measures the step."""
+    one_batch = replace(sizes, segmenter_batches=(batch,), classifier_batches=(batch,))
+    return command(f"train {task}", one_batch, folder, sizes.turns)
 
 
 def measure(workload: str, sizes: Sizes, folder: Path, limit: float) -> tuple[Measurements, str]:

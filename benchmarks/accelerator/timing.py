@@ -46,7 +46,13 @@ def compile_all(programs: Mapping[str, tuple[Any, tuple[Any, ...]]]) -> dict[str
         return dict(zip(programs, pool.map(compile_one, programs.values()), strict=True))
 
 
-def read_peak() -> float | None:
-    """Return the peak memory of the first device in megabytes; None if the device does not report it."""
-    statistics = jax.devices()[0].memory_stats() or {}
-    return statistics["peak_bytes_in_use"] / 2**20 if "peak_bytes_in_use" in statistics else None
+def program_memory(compiled: Any) -> float | None:
+    """Return the megabytes of a compiled program including its arguments; None if XLA does not report them.
+
+    The allocator's peak would include the memory of autotuning during compilation.
+    """
+    analysis = compiled.memory_analysis()
+    if analysis is None:
+        return None
+    size = analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes
+    return (size - analysis.alias_size_in_bytes) / 2**20

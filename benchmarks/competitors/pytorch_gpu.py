@@ -7,17 +7,23 @@ CPU, as a check.
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from statistics import median
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
+import torch._inductor.config
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.accelerator import turns as turns_of_processes
 from benchmarks.competitors.preparation import postprocess_mask
 from benchmarks.competitors.pytorch_networks import FCDenseNet103, ResNet18, augment_patches, fold_norms
 from benchmarks.competitors.pytorch_predictor import LUNGS, load
@@ -25,6 +31,15 @@ from benchmarks.competitors.worker import AGGREGATE, CLASSIFY, SEGMENT
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 TYPE = torch.bfloat16
+# Options of torch.compile by mode. Its own "max-autotune" also tunes the blocks of every kernel one after the other,
+# which takes minutes and gains little where convolutions take the time.
+OPTIONS = {
+    "default": {},
+    "reduce-overhead": {"triton.cudagraphs": True},
+    "max-autotune": {"triton.cudagraphs": True, "max_autotune": True},
+}
+WARMUP = 3  # calls before a measurement
+HOST_THREADS = ThreadPoolExecutor(os.cpu_count())  # that postprocess masks
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
@@ -62,7 +77,12 @@ class GpuPredictor:
         classifier = fold_norms(load(ResNet18(4), folder, "classifier")).to(DEVICE, TYPE)
         self._head = classifier.fc.weight.float()
         self._segment = _compile(segmenter, modes[0])
-        self._classify = _compile(classifier, modes[1])
+
+        def classify(gray: Tensor) -> tuple[Tensor, Tensor]:
+            x = (gray[:, None].to(TYPE) / 255).expand(-1, 3, -1, -1)
+            return classifier(x.contiguous(memory_format=torch.channels_last))
+
+        self._classify = _compile(classify, modes[1])
 
     def segment(self, images: Tensor) -> Tensor:
         """Return the lungs bool [B, s, s] of images uint8 [B, s, s]; the host postprocesses the masks."""
@@ -71,7 +91,7 @@ class GpuPredictor:
         x = (x.round() / 255).to(TYPE).contiguous(memory_format=torch.channels_last)
         probability = self._segment(x).float().exp()[:, LUNGS].sum(1)
         masks = probability > 0.5
-        postprocessed = torch.stack([torch.from_numpy(postprocess_mask(mask)) for mask in masks.cpu().numpy()])
+        postprocessed = torch.from_numpy(np.stack(list(HOST_THREADS.map(postprocess_mask, masks.cpu().numpy()))))
         filled = torch.where(masks, probability, 1.0)
         removed = torch.where(masks, 0.0, probability)
         probability = torch.where(postprocessed.to(DEVICE), filled, removed)
@@ -79,7 +99,9 @@ class GpuPredictor:
 
     def sample_centers(self, lungs: Tensor) -> Tensor:
         """Draw centers [B, N, 2] in the lungs."""
-        indices = torch.multinomial(lungs.flatten(1).float() + 1e-9, self.votes, replacement=True)
+        cumulative = lungs.flatten(1).cumsum(1, dtype=torch.int32)
+        drawn = (torch.rand(len(lungs), self.votes, device=DEVICE) * cumulative[:, -1:]).int()
+        indices = torch.searchsorted(cumulative, drawn, right=True).clamp_max(cumulative.shape[1] - 1)
         return torch.stack([indices // self.image_size, indices % self.image_size], 2)
 
     def crop(self, images: Tensor, lungs: Tensor, centers: Tensor) -> Tensor:
@@ -95,8 +117,7 @@ class GpuPredictor:
         """Return logits [B N, K] and last feature maps [B N, C, h, w]."""
         outputs = []
         for batch in patches.split(self.batch_size):
-            x = (batch[:, None].to(TYPE) / 255).expand(-1, 3, -1, -1)
-            outputs.append([y.clone() for y in self._classify(x.contiguous(memory_format=torch.channels_last))])
+            outputs.append([y.clone() for y in self._classify(batch)])
         logits, features = zip(*outputs, strict=True)
         return torch.cat(logits).float(), torch.cat(features)
 
@@ -121,7 +142,7 @@ class GpuPredictor:
         total = torch.zeros(count, padded_size**2, device=DEVICE)
         total.scatter_add_(1, indices, resized.reshape(count, -1))
         counts = torch.zeros(count, padded_size**2, device=DEVICE)
-        counts.scatter_add_(1, indices, torch.ones_like(indices, dtype=torch.float))
+        counts.scatter_add_(1, indices, total.new_ones(()).expand_as(indices))
         inner = slice(side // 2, side // 2 + self.image_size)
         maps = (total / counts.clamp_min(1)).view(count, padded_size, padded_size)
         return labels, maps[:, inner, inner]
@@ -169,11 +190,12 @@ def _stages(predictor: GpuPredictor, images: Tensor) -> dict[str, Callable[[], A
 
 
 def train_classifier(
-    batches: list[int], mode: str, turns: int, image_size: int, patch_size: int
+    batches: list[int], mode: str, turns: int, waits: bool, image_size: int, patch_size: int
 ) -> Iterator[dict[str, Any]]:
     """Measure steps of oh2020:classify at each batch size."""
     for batch in batches:
-        yield _measure(f"classifier, batch of {batch}", _classifier_step(batch, mode, image_size, patch_size), turns)
+        step = _classifier_step(batch, mode, image_size, patch_size)
+        yield _measure(f"classifier, batch of {batch}", step, turns, waits)
 
 
 def _classifier_step(batch: int, mode: str, image_size: int, patch_size: int) -> Callable[[], None]:
@@ -194,18 +216,19 @@ def _classifier_step(batch: int, mode: str, image_size: int, patch_size: int) ->
         return augment_patches(x, mean, deviation)
 
     def loss(x: Tensor) -> Tensor:
-        with torch.autocast(DEVICE.type, TYPE):
-            logits, _ = network(x)
+        logits, _ = network(x)
         penalty = sum(p.abs().sum() for p in network.parameters())
         return F.cross_entropy(logits.float(), labels) + 1e-5 * penalty
 
     return _training_step(draw_batch, _compile(loss, mode), optimizer)
 
 
-def train_segmenter(batches: list[int], mode: str, turns: int, image_size: int) -> Iterator[dict[str, Any]]:
+def train_segmenter(
+    batches: list[int], mode: str, turns: int, waits: bool, image_size: int
+) -> Iterator[dict[str, Any]]:
     """Measure steps of oh2020:segment at each batch size."""
     for batch in batches:
-        yield _measure(f"segmenter, batch of {batch}", _segmenter_step(batch, mode, image_size), turns)
+        yield _measure(f"segmenter, batch of {batch}", _segmenter_step(batch, mode, image_size), turns, waits)
 
 
 def _segmenter_step(batch: int, mode: str, image_size: int) -> Callable[[], None]:
@@ -220,9 +243,7 @@ def _segmenter_step(batch: int, mode: str, image_size: int) -> Callable[[], None
         return (images.float() / 255).contiguous(memory_format=torch.channels_last)
 
     def loss(x: Tensor) -> Tensor:
-        with torch.autocast(DEVICE.type, TYPE):
-            log_probabilities = network(x)
-        return F.nll_loss(log_probabilities.float(), masks, weights)
+        return F.nll_loss(network(x).float(), masks, weights)
 
     return _training_step(draw_batch, _compile(loss, mode), optimizer)
 
@@ -231,8 +252,8 @@ WORKLOADS = {"inference": inference, "train classifier": train_classifier, "trai
 
 
 def _compile(function: Any, mode: str) -> Any:
-    """Return a network or a function compiled by torch.compile in a mode; unchanged for ""."""
-    return torch.compile(function, mode=None if mode == "default" else mode, dynamic=False) if mode else function
+    """Return a network or a function compiled by torch.compile with OPTIONS of a mode; unchanged for ""."""
+    return torch.compile(function, options=OPTIONS[mode], dynamic=False) if mode else function
 
 
 def _training_step(
@@ -240,16 +261,35 @@ def _training_step(
 ) -> Callable[[], None]:
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        loss(draw_batch()).backward()
+        x = draw_batch()
+        # Around the compiled function: inside, it would keep the function out of the cache of compiled programs.
+        with torch.autocast(DEVICE.type, TYPE):
+            value = loss(x)
+        value.backward()
         optimizer.step()
 
     return step
 
 
-def _measure(name: str, run: Callable[[], Any], turns: int, warmup: int = 3) -> dict[str, Any]:
-    """Return the median seconds of a call, over turns of a fifth of a second or one call each, and the peak memory."""
-    _reset_peak()
-    for _ in range(warmup):  # compiles, and records CUDA graphs
+def _measure(name: str, run: Callable[[], Any], turns: int, waits: bool = False) -> dict[str, Any]:
+    """Return the median seconds of a call, over turns of a fifth of a second or one call each, and the peak memory.
+
+    Without turns, only compile. With `waits`, compile, print READY, and wait for a line before measuring.
+    """
+    for _ in range(WARMUP if turns else 1):  # compiles, and records CUDA graphs
+        run()
+    _synchronize()
+    if waits:
+        turns_of_processes.wait_for_turn()
+    if not turns:
+        return {"name": name, "seconds": None, "megabytes": None}
+    # A replayed graph allocates nothing, so that the memory is measured in a call that runs its kernels one by one.
+    with torch._inductor.config.patch({"triton.force_cudagraphs_warmup": True}):
+        _reset_peak()
+        run()
+        _synchronize()
+        peak = _read_peak()
+    for _ in range(2):
         run()
     _synchronize()
     start = time.perf_counter()
@@ -263,7 +303,7 @@ def _measure(name: str, run: Callable[[], Any], turns: int, warmup: int = 3) -> 
             run()
         _synchronize()
         seconds.append((time.perf_counter() - start) / repeats)
-    return {"name": name, "seconds": median(seconds), "megabytes": _read_peak()}
+    return {"name": name, "seconds": median(seconds), "megabytes": peak}
 
 
 def _synchronize() -> None:
@@ -282,7 +322,9 @@ def _read_peak() -> float | None:
 
 
 if __name__ == "__main__":
+    cv2.setNumThreads(1)
     torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark_limit = 4
     torch.set_float32_matmul_precision("high")
     for measurement in WORKLOADS[sys.argv[1]](**json.loads(sys.argv[2])):
         print(json.dumps(measurement), flush=True)

@@ -5,10 +5,14 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int32, Integer
 
 from cxrjax.runtime.arrays import AnyArray
+from cxrjax.runtime.platform import is_for_cpu
 
 # Labels of the SCR database, in the order of Oh et al. (`segmentation/header.py`).
 STRUCTURES = ("background", "heart", "left lung", "right lung")
 LUNGS = (2, 3)
+
+# Iterations between two checks whether labels have spread completely: an accelerator waits for the host at each check.
+_SPREADS_PER_CHECK = 8
 
 
 def lung_union(structures: Integer[AnyArray, "*batch h w"]) -> Bool[AnyArray, "*batch h w"]:
@@ -34,10 +38,7 @@ def label_components(mask: Bool[AnyArray, "h w"], neighbors: int = 8) -> Int32[A
     mask = jnp.asarray(mask)
     start = jnp.where(mask, jnp.arange(1, mask.size + 1, dtype=jnp.int32).reshape(mask.shape), 0)
 
-    def spread(
-        state: tuple[Int32[Array, "h w"], Bool[Array, ""]],
-    ) -> tuple[Int32[Array, "h w"], Bool[Array, ""]]:
-        labels, _ = state
+    def spread(labels: Int32[Array, "h w"]) -> Int32[Array, "h w"]:
         if neighbors == 4:
             nearby = jnp.maximum(_window_maximum(labels, (3, 1)), _window_maximum(labels, (1, 3)))
         else:
@@ -45,10 +46,17 @@ def label_components(mask: Bool[AnyArray, "h w"], neighbors: int = 8) -> Int32[A
         largest = jnp.where(mask, nearby, 0)
         # A label is the index of a pixel of the same component, whose own label may already be larger: taking that one
         # halves the number of iterations.
-        jumped = jnp.where(mask, largest.ravel()[jnp.maximum(largest - 1, 0)], 0)
-        return jumped, (jumped != labels).any()
+        return jnp.where(mask, largest.ravel()[jnp.maximum(largest - 1, 0)], 0)
 
-    return lax.while_loop(lambda state: state[1], spread, (start, mask.any()))[0]
+    def spread_and_check(
+        state: tuple[Int32[Array, "h w"], Bool[Array, ""]],
+    ) -> tuple[Int32[Array, "h w"], Bool[Array, ""]]:
+        labels = state[0]
+        for _ in range(1 if is_for_cpu() else _SPREADS_PER_CHECK):
+            labels = spread(labels)
+        return labels, (labels != state[0]).any()
+
+    return lax.while_loop(lambda state: state[1], spread_and_check, (start, mask.any()))[0]
 
 
 def postprocess_mask(

@@ -1,6 +1,7 @@
 """The accelerator benchmark: each of its parts runs at tiny sizes on the CPU."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,10 +10,23 @@ from functools import partial
 import numpy as np
 import pytest
 
-from benchmarks.accelerator import cases, correctness, disk, full_training, inference, machine, packed, parts, training
+from benchmarks.accelerator import (
+    cases,
+    contestant,
+    correctness,
+    disk,
+    full_training,
+    inference,
+    machine,
+    pack,
+    packed,
+    parts,
+    profile,
+)
 from benchmarks.accelerator.pack import read_pins
 from benchmarks.accelerator.rows import HEADER, Report, Row
 from benchmarks.accelerator.sizes import FULL, TINY
+from benchmarks.accelerator.turns import Contestant
 from benchmarks.runner import ROOT
 from cxrjax.models import registry
 from cxrjax.models.fc_densenet import FCDenseNet
@@ -124,13 +138,12 @@ def test_split_weights_join_to_the_original_in_half_precision(tmp_path, monkeypa
     state = {f"layer{i}.weight": rng.normal(size=(64, 32)).astype(np.float32) for i in range(5)}
     monkeypatch.setattr(full_training, "MAX_BYTES", 2 * state["layer0.weight"].size * 2)
     monkeypatch.setattr(full_training.exchange, "export_weights", lambda workdir, target: save_file(state, target))
-    list(full_training._write_weights(tmp_path, tmp_path / "classifier"))
+    full_training._write_weights(tmp_path, tmp_path / "classifier")
     pieces = sorted(tmp_path.glob("classifier_*.safetensors"))
     assert len(pieces) == 3
-    full_training.join(pieces, tmp_path / "joined")
     from safetensors.numpy import load_file
 
-    joined = load_file(tmp_path / "joined")
+    joined = load_file(full_training.join(tmp_path, "classifier", tmp_path))
     assert all((joined[name] == state[name].astype(np.float16)).all() for name in state)
 
 
@@ -142,17 +155,69 @@ def test_packed_packages_are_pinned_and_commands_are_short():
     assert all(len(SETUP + command) <= 2000 for command, _ in COMMANDS.values())
 
 
+def test_contestants_compile_at_once_and_measure_in_turn(tmp_path):
+    """Each writes the time at which it is ready, starts and ends; neither starts before its turn."""
+    program = (
+        "import json, time\n"
+        "from benchmarks.accelerator import turns\n"
+        "seconds = turns.wait_for_turn()\n"
+        "start = time.monotonic()\n"
+        "time.sleep(0.1)\n"
+        "print(json.dumps({'start': start, 'end': time.monotonic(), 'seconds': seconds}), flush=True)\n"
+    )
+    processes = [Contestant([sys.executable, "-c", program], os.environ, ROOT) for _ in range(2)]
+    assert all(process.wait_until_ready(30) for process in processes)
+    first, second = (process.measure(30) for process in processes)
+    assert first["seconds"] == 30
+    assert first["end"] <= second["start"]
+
+
+def test_contestant_that_fails_tells_why():
+    process = Contestant([sys.executable, "-c", "raise ValueError('no card')"], os.environ, ROOT)
+    assert not process.wait_until_ready(30)
+    assert process.describe_failure().endswith("ValueError: no card")
+
+
+def test_contestant_that_does_not_answer_is_stopped():
+    program = "from benchmarks.accelerator import turns; turns.wait_for_turn(); import time; time.sleep(60)"
+    process = Contestant([sys.executable, "-c", program], os.environ, ROOT)
+    assert process.wait_until_ready(30)
+    assert process.measure(0.1) is None
+    assert process.describe_failure() == "it did not compile or measure in time"
+
+
+def test_thinned_table_has_all_but_some_training_radiographs(tmp_path, monkeypatch):
+    monkeypatch.setattr(pack, "MAX_TRAINING", 1)
+    lines = ["a,1.png,normal,train", "a,2.png,normal,train", "a,3.png,viral,train", "a,4.png,normal,test"]
+    (tmp_path / "table.csv").write_text("\n".join(["dataset,path,label,split", *lines]) + "\n")
+    pack.thin(tmp_path / "table.csv", tmp_path / "thinned.csv")
+    rows = (tmp_path / "thinned.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[1] for row in rows] == [str(tmp_path / f"{n}.png") for n in (1, 3, 4)]
+
+
+def test_effect_of_rounding_weights_by_hand():
+    weights = {"kernel": np.array([1.0, 1 + 2**-10], np.float32)}
+    assert cases.round_weights(weights, "bfloat16")["kernel"].tolist() == [1.0, 1.0]
+    rounded = cases.round_weights(weights, "float32")["kernel"] / weights["kernel"]
+    assert np.abs(rounded - 1).max() <= np.finfo(np.float32).eps
+    assert cases.round_weights(weights, "") is weights
+
+
 @pytest.mark.slow
-def test_remaining_parts_run_without_failed_rows(folder, tmp_path, monkeypatch):
-    # The CPU's process does not have the patched, shallow segmenter.
-    monkeypatch.setattr(full_training, "_compare_with_cpu", lambda *_: iter(()))
-    for name, run in (("inference", inference.run), ("disk", disk.run), ("correctness", correctness.run)):
+def test_remaining_parts_run_without_failed_rows(folder, tmp_path):
+    for name, run in (("inference", inference.run), ("correctness", correctness.run)):
         rows = list(run(TINY, folder))
         assert rows and not [row for row in rows if str(row.value).startswith("failed")], name
-    assert training.time_steps(TINY, "segmenter", 2)["seconds"] > 0
-    rows = list(full_training.run(replace(TINY), folder, 20.0, tmp_path))
-    assert not [row for row in rows if str(row.value).startswith("failed")]
-    assert any(row.what.startswith("macro F1") for row in rows)
+    for name, prepare in (("disk", disk.prepare), ("profile", profile.prepare)):
+        rows = list(prepare(TINY, folder, tmp_path)(60.0))
+        assert rows and not [row for row in rows if str(row.value).startswith("failed")], name
+    (measurement,) = contestant.prepare_training(TINY, folder, tmp_path, "segmenter", "2")(60.0)
+    assert measurement["seconds"] > 0
+    for task in full_training.TASKS:
+        (measurement,) = full_training.prepare(TINY, folder, tmp_path, task)(1.0)
+        assert measurement["steps"] > 1
+    rows = list(full_training.score(tmp_path, TINY, tmp_path))
+    assert [row.what for row in rows] == ["Dice of the lungs, val", "macro F1, val", "accuracy, val"]
     assert FULL.changes.keys() == TINY.changes.keys()
 
 

@@ -1,0 +1,118 @@
+"""Processes that compile at the same time and measure one after the other, which makes good use of a short lease."""
+
+import json
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accelerator import processes
+from benchmarks.accelerator.rows import Row
+
+READY = "READY"
+
+
+def wait_for_turn() -> float:
+    """Report that everything is compiled, and wait for the turn; return the seconds that it may take."""
+    print(READY, flush=True)
+    return float(sys.stdin.readline())
+
+
+class Contestant:
+    """A process that compiles, waits for its turn, and then prints its measurement as a line of JSON."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], cwd: Path):
+        """Start the process, which begins to compile."""
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 the process writes to it
+        self._process = subprocess.Popen(
+            ["nice", "-n", "5", *command],
+            cwd=cwd,
+            env=dict(environment),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            start_new_session=True,
+        )
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._is_ready: bool | None = None  # None: not known yet
+        self._was_killed = False
+        self._error_text = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def wait_until_ready(self, seconds: float) -> bool:
+        """Wait at most `seconds` until everything is compiled; return whether it is."""
+        if self._is_ready is None:
+            line = self._next_line(seconds, lambda line: line.strip() == READY)
+            self._is_ready = None if line == "" else line is not None
+        return bool(self._is_ready)
+
+    def give_turn(self, seconds: float) -> None:
+        """Let the process measure for `seconds`."""
+        with suppress(BrokenPipeError):  # it has ended; there will be no measurement
+            self._process.stdin.write(f"{seconds}\n")
+            self._process.stdin.flush()
+
+    def read_measurement(self, seconds: float) -> dict[str, Any] | None:
+        """Wait at most `seconds` for the measurement; return None if there is none."""
+        line = self._next_line(seconds, lambda line: line.startswith("{"))
+        return json.loads(line) if line else None
+
+    def measure(self, seconds: float) -> dict[str, Any] | None:
+        """Give the turn, and return the measurement."""
+        self.give_turn(seconds)
+        measurement = self.read_measurement(seconds)
+        self.stop()
+        return measurement
+
+    def read_rows(self, part: str, seconds: float) -> Iterator[Row]:
+        """Yield the rows that the process prints in at most `seconds`, until it ends."""
+        until = time.monotonic() + seconds
+        while line := self._next_line(until - time.monotonic(), lambda line: line.startswith("{")):
+            yield Row(**json.loads(line))
+        if line == "" or self._process.wait():
+            yield Row(part, "the rest of this part", self.describe_failure())
+
+    def describe_failure(self) -> str:
+        """Return why there is no measurement."""
+        self.stop()
+        return "it did not compile or measure in time" if self._was_killed else f"failed: {self._error_text[-300:]}"
+
+    def stop(self) -> None:
+        """Kill the process if it runs, and close its files."""
+        if self._errors.closed:
+            return
+        if not self._reader.is_alive():  # it has closed its output, and is about to end
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
+        self._was_killed = self._process.poll() is None
+        processes.kill(self._process)
+        self._reader.join()
+        self._errors.seek(0)
+        self._error_text = self._errors.read().strip()
+        for file in (self._errors, self._process.stdout, self._process.stdin):
+            with suppress(BrokenPipeError):
+                file.close()
+
+    def _next_line(self, seconds: float, is_wanted: Callable[[str], bool]) -> str | None:
+        """Return the next line that is wanted; "" if it does not come in time, None if the process ends before it."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                return ""
+            if line is None or is_wanted(line):
+                return line
+
+    def _read(self) -> None:
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
