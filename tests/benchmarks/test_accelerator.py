@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.accelerator import (
     cases,
+    compiled,
     contestant,
     correctness,
     disk,
@@ -184,6 +185,31 @@ def test_contestant_that_does_not_answer_is_stopped():
     assert process.wait_until_ready(30)
     assert process.measure(0.1) is None
     assert process.describe_failure() == "it did not compile or measure in time"
+
+
+def test_kernels_of_a_compiled_program_are_counted_outside_and_in_loops():
+    text = """HloModule jit_f
+
+%fused_maximum (p: f32[2]) -> f32[2] {
+  ROOT %maximum.1 = f32[2]{0} maximum(%p, %p)
+}
+
+%body.1 (state: (f32[2])) -> (f32[2]) {
+  %x = f32[2]{0} get-tuple-element(%state), index=0
+  %fusion.1 = f32[2]{0} fusion(%x), kind=kLoop, calls=%fused_maximum
+  ROOT %tuple = (f32[2]{0}) tuple(%fusion.1)
+}
+
+ENTRY %main (p: f32[2]) -> f32[2] {
+  %p = f32[2]{0} parameter(0)
+  %fusion.2 = f32[2]{0} fusion(%p), kind=kLoop, calls=%fused_maximum
+  %conv = (f32[2]{0}, u8[0]{0}) custom-call(%fusion.2), custom_call_target="__cudnn$convForward"
+  %while = (f32[2]{0}) while(%fusion.2), body=%body.1
+  ROOT %copy = f32[2]{0} copy(%p)
+}
+"""
+    counts = compiled.count_kernels(text)
+    assert counts == {"ENTRY": {"fusion": 1, "custom-call": 1, "copy": 1}, "%body.1": {"fusion": 1}}
 
 
 def test_thinned_table_has_all_but_some_training_radiographs(tmp_path, monkeypatch):
