@@ -31,7 +31,7 @@ from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.source import Source
 from data_prep.text import make_storable, printable
 
-_NO_LABEL = "unlabelled"
+_NO_LABEL = "unlabeled"
 _OLDER = "{}: an older form of this data set, which may hold whole files with names in their headers; remove it"
 
 

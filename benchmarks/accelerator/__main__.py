@@ -64,6 +64,7 @@ class Session:
         self._end = time.monotonic() + seconds
         self._background: list[subprocess.Popen[bytes]] = []
         self._names: list[str] = []  # of the parts whose programs have to be compiled yet
+        self._has_waited = False  # for the programs to be compiled
         self._contestants: dict[str, Mapping[Any, Contestant]] = {}  # by part
         self._environment = os.environ | {
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
@@ -78,10 +79,11 @@ class Session:
         return self._end - time.monotonic()
 
     def begin(self, names: list[str]) -> None:
-        """Start to write the runs and the references on the CPU for parts."""
+        """Start to write what parts need: the runs, and for `correctness` the references of the CPU."""
         self._names = names
         if set(names) & set(NEEDS_RUNS):
-            command = [sys.executable, "-m", "benchmarks.accelerator.prepare", *self._location()]
+            references = ["references"] if "correctness" in names else []
+            command = [sys.executable, "-m", "benchmarks.accelerator.prepare", *self._location(), *references]
             self._start_in_background(command, {"JAX_PLATFORMS": "cpu"})
 
     def rows(self, name: str) -> Iterator[Row]:
@@ -108,8 +110,9 @@ class Session:
         yield from _read_rows(process, name, seconds)
 
     def end(self) -> None:
-        """Stop the background work."""
-        self._wait_until_compiled(0)
+        """Stop the background work and all contestants."""
+        for process in self._background:
+            processes.kill(process)
         for contestants in self._contestants.values():
             for contestant in contestants.values():
                 contestant.stop()
@@ -155,7 +158,10 @@ class Session:
         return ready.exists()
 
     def _wait_until_compiled(self, seconds: float) -> None:
-        """Wait at most `seconds` for the background work and all contestants, and then stop the background work."""
+        """Wait once, at most `seconds`, for the background work and all contestants; then stop the background work."""
+        if self._has_waited:
+            return
+        self._has_waited = True
         until = time.monotonic() + min(seconds, max(0.0, self.seconds_left - LAST))
         while time.monotonic() < until and any(process.poll() is None for process in self._background):
             time.sleep(0.2)

@@ -26,32 +26,31 @@ class Part:
     """One part of the benchmark.
 
     Attributes:
-        module: name of a module of this package.
-        function: name of a function of the module, (sizes, folder) -> rows; of those that `__main__` runs itself,
-            contestants -> rows (see `turns`).
         min_seconds: seconds that must be left to start it.
         max_seconds: seconds after which it is stopped; None for all the time that is left.
+        module: name of a module of this package; "" for a part that `__main__` runs by contestants (see `turns`).
+        function: name of a function of the module, (sizes, folder) -> rows.
         environment: additional environment variables of its process.
     """
 
-    module: str
-    function: str
     min_seconds: float
     max_seconds: float | None
+    module: str = ""
+    function: str = "run"
     environment: Mapping[str, str] | None = None
 
 
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 PARTS = {
-    "machine": Part("machine", "run", 10, 60),
-    "correctness": Part("correctness", "run", 60, 190),
-    "inference": Part("inference", "run", 60, 260),
-    "training": Part("training", "measure", 30, None),
-    "flags": Part("flags", "measure", 20, None),
-    "profile": Part("profile", "prepare", 20, 60),
-    "disk": Part("disk", "prepare", 30, 120),
-    "full_training": Part("full_training", "measure", 40, None),
-    "determinism": Part("correctness", "repeat_with_flag", 40, 100, {"XLA_FLAGS": DETERMINISTIC}),
+    "machine": Part(10, 60, "machine"),
+    "correctness": Part(60, 230, "correctness"),
+    "inference": Part(60, 260, "inference"),
+    "training": Part(30, None),
+    "flags": Part(20, None),
+    "profile": Part(20, 60),
+    "disk": Part(30, 120),
+    "full_training": Part(40, None),
+    "determinism": Part(40, 100, "correctness", "repeat_with_flag", {"XLA_FLAGS": DETERMINISTIC}),
 }
 
 

@@ -74,8 +74,8 @@ def test_result_does_not_depend_on_bit_depth():
 
 def test_blank_border_is_cropped_as_in_the_original():
     pixels = np.vstack([film(), np.zeros((30, 100), np.uint16)])
-    half, centre = pixels.shape[0] // 2, pixels.shape[1] // 2
-    original = half + np.flatnonzero(pixels[half:, centre] == 0)[0]  # get_original in the original
+    half, center = pixels.shape[0] // 2, pixels.shape[1] // 2
+    original = half + np.flatnonzero(pixels[half:, center] == 0)[0]  # get_original in the original
     assert count_rows_above_border(pixels) == original == 120
     np.testing.assert_array_equal(
         standardize(make_radiograph(pixels), size=64, gamma=0.5),

@@ -68,7 +68,7 @@ def test_counts_match_the_table(card):
         "normal": {"train": 3, "test": 1},
         "viral": {"train": 2, "test": 2},
         "nodule": {"test": 1},
-        "unlabelled": {"test": 1},
+        "unlabeled": {"test": 1},
     }
     assert counts["source"] == {"a": {"train": 3, "test": 2}, "b": {"train": 2, "test": 3}}
     assert counts["sex"] == {"not known": {"train": 1, "test": 4}, "F": {"train": 2, "test": 1}, "M": {"train": 2}}
@@ -154,7 +154,7 @@ def test_card_is_reproducible(version, capsys):
 
 
 def test_sheet_has_one_row_per_label_of_a_source(version):
-    """The rows, a line of text and images each: normal a, normal b, viral a, nodule b, unlabelled b."""
+    """The rows, a line of text and images each: normal a, normal b, viral a, nodule b, unlabeled b."""
     sheet = cv2.imread(str(version / "card" / "sheet.png"))
     side = contact_sheet.SIDE + contact_sheet.GAP
     assert sheet.shape == (
@@ -180,13 +180,13 @@ def test_masks_are_outlined_at_their_positions(tmp_path):
     record["mask"] = cv2.imencode(".png", mask)[1].tobytes()
     sheet = contact_sheet.draw_contact_sheet([("one", [record])])
     first = sheet[contact_sheet.CAPTION_HEIGHT + 2 :][: contact_sheet.SIDE, 2 : 2 + contact_sheet.SIDE].astype(int)
-    coloured = np.ptp(first, axis=2) > 50
-    rows, columns = np.nonzero(coloured)
+    colored = np.ptp(first, axis=2) > 50
+    rows, columns = np.nonzero(colored)
     scale = contact_sheet.SIDE / 64
     np.testing.assert_allclose(
         [rows.min(), rows.max(), columns.min(), columns.max()], np.multiply([16, 48, 8, 56], scale), atol=2
     )
-    red = coloured & (first[..., 1] > first[..., 0])  # the patient's right lung is green
+    red = colored & (first[..., 1] > first[..., 0])  # the patient's right lung is green
     assert np.nonzero(red)[1].max() < contact_sheet.SIDE / 2
 
 

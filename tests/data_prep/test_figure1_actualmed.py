@@ -40,10 +40,10 @@ def test_labels_of_choice_are_stored_and_the_others_counted(tmp_path, capsys):
     assert main([*arguments, "--labels=covid19, normal", "--split_ratios=1,0,0"]) == 0
     printed = capsys.readouterr().out
     assert "train 2 (covid19 1, normal 1)" in printed
-    assert "left out by --labels: pneumonia 1, unlabelled 2" in printed
+    assert "left out by --labels: pneumonia 1, unlabeled 2" in printed
     assert main([*arguments, "--labels=viral", "--name=other"]) == 2
     message = capsys.readouterr().err
-    assert "no radiograph has one of these labels; there are covid19 1, normal 1, pneumonia 1, unlabelled 2" in message
+    assert "no radiograph has one of these labels; there are covid19 1, normal 1, pneumonia 1, unlabeled 2" in message
 
 
 def test_actualmed_labels_inconclusive_separately(tmp_path):

@@ -115,9 +115,9 @@ def test_tuberculosis_is_apical_and_covid_basal_and_peripheral(phantoms):
     differences = [lesion - lung for lesion, lung in map(lung_heights, phantoms["covid19"])]
     assert np.mean(differences) > 0.06
     for phantom in phantoms["covid19"]:
-        centre = columns_of(phantom.structures == HEART).mean()
-        outward = np.abs(columns_of(phantom.lesions > 0) - centre).mean()
-        assert outward > np.abs(columns_of(phantom.structures >= LEFT) - centre).mean()
+        center = columns_of(phantom.structures == HEART).mean()
+        outward = np.abs(columns_of(phantom.lesions > 0) - center).mean()
+        assert outward > np.abs(columns_of(phantom.structures >= LEFT) - center).mean()
 
 
 def test_left_lung_and_heart_apex_are_on_the_right_of_the_image(phantoms):

@@ -187,7 +187,7 @@ def test_option_out_of_range_is_refused_by_name(flag, problem, tmp_path, capsys)
 def test_card_counts_findings_and_not_their_combinations(prepared):
     assert main(["describe", str(prepared / "phantom_findings")]) == 0
     card = json.loads(next(prepared.rglob("card.json")).read_text())
-    assert set(card["counts"]["label"]) <= {*FINDINGS, "no finding", "unlabelled"}
+    assert set(card["counts"]["label"]) <= {*FINDINGS, "no finding", "unlabeled"}
     counts = card["findings"]["train"]["nodule"]
     assert card["counts"]["label"]["nodule"]["train"] == counts["positive"]
     assert sum(counts.values()) == card["counts"]["source"]["phantom_findings"]["train"]

@@ -198,15 +198,15 @@ def test_prediction_is_reproduced_from_onnx_and_manifest_alone(folder, images):
     assert lungs.mean() >= segmenter["min_lung_area"]
 
     size, beyond = patches["size"], patches["size"] // 2
-    shown, centres = np.pad(images[0] * lungs, beyond), np.argwhere(lungs)[rng.integers(0, lungs.sum(), 400)]
-    logits = run("classifier", np.stack([shown[r : r + size, c : c + size] for r, c in centres]))
+    shown, centers = np.pad(images[0] * lungs, beyond), np.argwhere(lungs)[rng.integers(0, lungs.sum(), 400)]
+    logits = run("classifier", np.stack([shown[r : r + size, c : c + size] for r, c in centers]))
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     votes = np.bincount(logits.argmax(1), minlength=len(manifest_content["classifier"]["classes"]))
 
     wanted = next(load_predictor(folder / "classify").predict(images[:1]))
     assert (lungs == wanted.lung_mask).all()
     assert manifest_content["classifier"]["classes"][votes.argmax()] == CLASSES[wanted.label]
-    error = probabilities.std(0) * np.sqrt(1 / len(centres) + 1 / patches["count"])
+    error = probabilities.std(0) * np.sqrt(1 / len(centers) + 1 / patches["count"])
     assert (np.abs(probabilities.mean(0) - wanted.probabilities) < 4 * error).all()
 
 

@@ -31,11 +31,11 @@ def draw_chest(rng: np.random.Generator, place=(0.0, 0.0), lungs=(True, True), w
     row, column = row - place[0], column - place[1]
     half = width * (0.06 + 0.09 * np.clip((row + 0.3) / 0.5, 0, 1)) * rng.normal(1, 0.03)
     structures = np.zeros((SIZE, SIZE), np.uint8)
-    for label, centre, there in ((3, -0.18, lungs[0]), (2, 0.18, lungs[1])):
-        structures[there & (np.abs(row) < 0.3) & (np.abs(column - centre) < half)] = label
+    for label, center, there in ((3, -0.18, lungs[0]), (2, 0.18, lungs[1])):
+        structures[there & (np.abs(row) < 0.3) & (np.abs(column - center) < half)] = label
     structures[(row - 0.2) ** 2 + (column - 0.07) ** 2 < 0.01] = 1
-    grey = np.where(np.abs(column) < 0.4 + 0.05 * row, 150, 5) + (row > 0.33) * 60
-    picture = np.where(structures > 1, 60, grey) + rng.normal(0, 3, (SIZE, SIZE))
+    gray = np.where(np.abs(column) < 0.4 + 0.05 * row, 150, 5) + (row > 0.33) * 60
+    picture = np.where(structures > 1, 60, gray) + rng.normal(0, 3, (SIZE, SIZE))
     return np.clip(picture, 0, 255).astype(np.uint8), structures > 1, structures
 
 

@@ -110,10 +110,10 @@ def test_votes_equal_those_of_patches_classified_one_by_one(apply, small, images
     result = predict_rows(small, images, [1])
     key = pipeline.image_keys(0, np.array([101], np.uint32))[0]
     radiograph = inputs.SegmentedRadiograph(images[1], result.lung_mask[0], SURE, key)
-    centres, logits, _, _ = classify(classifier, variables["classifier"], radiograph, SETTINGS)
+    centers, logits, _, _ = classify(classifier, variables["classifier"], radiograph, SETTINGS)
     masked = np.pad(images[1] * np.asarray(result.lung_mask[0]), PATCH)
-    for centre, expected in zip(np.asarray(centres) + PATCH, logits, strict=True):
-        row, column = centre - PATCH // 2
+    for center, expected in zip(np.asarray(centers) + PATCH, logits, strict=True):
+        row, column = center - PATCH // 2
         patch = masked[row : row + PATCH, column : column + PATCH] / np.float32(255)
         found = apply(classifier.module, variables["classifier"], patch[None, ..., None])[0]
         np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -163,8 +163,8 @@ def test_center_crop_is_the_middle_and_random_in_training(images):
     """128 pixels less a quarter are 96, from 16 to 112; the pixels are those of the radiograph at that size."""
     settings = SETTINGS._replace(patch_mode="global", mask_lungs=False, num_patches=1, center_crop=0.25)
     nothing = (None, None)
-    centre, (shown,) = draw_patches(images[0], *nothing, jax.random.key(0), 96, settings)
-    assert centre.tolist() == [[64, 64]]
+    center, (shown,) = draw_patches(images[0], *nothing, jax.random.key(0), 96, settings)
+    assert center.tolist() == [[64, 64]]
     np.testing.assert_array_equal(shown, images[0, 16:112, 16:112])
     _, (small,) = draw_patches(images[0], *nothing, jax.random.key(0), PATCH, settings)
     np.testing.assert_array_equal(small, inputs.downsample(images[:1, 16:112, 16:112], PATCH)[0])
@@ -270,8 +270,8 @@ def test_local_and_global_patches_are_cut_from_enhanced_channels(images):
     lungs[30:90, 40:90] = True
     made = np.asarray(make_channels(images[0], "enhanced"))
     settings = SETTINGS._replace(mask_lungs=False, channels="enhanced", num_patches=3)
-    centres, crops = draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, settings)
-    for (row, column), crop in zip(np.asarray(centres), crops, strict=True):
+    centers, crops = draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, settings)
+    for (row, column), crop in zip(np.asarray(centers), crops, strict=True):
         window = np.s_[row - PATCH // 2 : row + PATCH // 2, column - PATCH // 2 : column + PATCH // 2]
         np.testing.assert_array_equal(crop, made[window])
     _, (whole,) = draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, settings._replace(patch_mode="global"))
@@ -283,11 +283,11 @@ def test_unmasked_patches_include_pixels_outside_the_lungs(images):
     lungs = np.zeros((SIZE, SIZE), bool)
     lungs[60:68, 60:68] = True
     key = jax.random.key(0)
-    centres, crops = draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS._replace(mask_lungs=False))
+    centers, crops = draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS._replace(mask_lungs=False))
     same, masked = draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS)
-    np.testing.assert_array_equal(centres, same)
-    assert lungs[tuple(np.asarray(centres).T)].all()
-    for (row, column), crop, black in zip(np.asarray(centres), crops, masked, strict=True):
+    np.testing.assert_array_equal(centers, same)
+    assert lungs[tuple(np.asarray(centers).T)].all()
+    for (row, column), crop, black in zip(np.asarray(centers), crops, masked, strict=True):
         window = np.s_[row - PATCH // 2 : row + PATCH // 2, column - PATCH // 2 : column + PATCH // 2]
         np.testing.assert_array_equal(crop, images[0][window])
         np.testing.assert_array_equal(black, images[0][window] * lungs[window])
@@ -345,18 +345,18 @@ def test_networks_without_channel_folding_get_all_channels():
 
 
 def test_normalization_by_gray_levels_or_imagenet_statistics():
-    grey = jnp.array([[[0.0, 1.0]]])
+    gray = jnp.array([[[0.0, 1.0]]])
     network = spec.ModelSpec(registry.create("resnet18_keras", 5), 2, 3)  # whose first layer is a norm
-    np.testing.assert_array_equal(inputs.normalize(grey, network), [[[[0, 0, 0], [1, 1, 1]]]])
-    np.testing.assert_array_equal(inputs.normalize(grey, network._replace(in_channels=1)), [[[[0], [1]]]])
+    np.testing.assert_array_equal(inputs.normalize(gray, network), [[[[0, 0, 0], [1, 1, 1]]]])
+    np.testing.assert_array_equal(inputs.normalize(gray, network._replace(in_channels=1)), [[[[0], [1]]]])
     photographic = network._replace(normalization="imagenet")
     black = [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]
     white = [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225]
-    np.testing.assert_allclose(inputs.normalize(grey, photographic), [[[black, white]]], rtol=1e-6)
+    np.testing.assert_allclose(inputs.normalize(gray, photographic), [[[black, white]]], rtol=1e-6)
     with pytest.raises(ValueError, match="3 channels"):
-        inputs.normalize(grey, network._replace(normalization="imagenet", in_channels=1))
+        inputs.normalize(gray, network._replace(normalization="imagenet", in_channels=1))
     symmetric = network._replace(normalization="torchxrayvision", in_channels=1)
-    np.testing.assert_array_equal(inputs.normalize(grey, symmetric), [[[[-1024], [1024]]]])
+    np.testing.assert_array_equal(inputs.normalize(gray, symmetric), [[[[-1024], [1024]]]])
     made = jnp.array([[[[0.0, 0.5, 1.0]]]])
     np.testing.assert_array_equal(inputs.normalize(made, network), made)
     with pytest.raises(ValueError, match="the patches have 3 channels, and the network reads 1"):

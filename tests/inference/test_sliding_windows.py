@@ -110,10 +110,10 @@ def test_window_votes_if_its_center_is_a_lung_pixel(image, lungs):
     network, variables = build()
     grid = sliding_windows.window_grid(network, SIZE)
     assert grid == (SIDE, COUNT, STRIDE)
-    centres, valid = sliding_windows.window_centers(grid, PATCH, jnp.asarray(lungs))
+    centers, valid = sliding_windows.window_centers(grid, PATCH, jnp.asarray(lungs))
     by_hand = list(product(range(8, 57, 4), repeat=2))
-    assert centres.tolist() == [list(centre) for centre in by_hand]
-    assert valid.tolist() == [bool(lungs[centre]) for centre in by_hand] and 0 < valid.sum() < len(by_hand)
+    assert centers.tolist() == [list(center) for center in by_hand]
+    assert valid.tolist() == [bool(lungs[center]) for center in by_hand] and 0 < valid.sum() < len(by_hand)
 
 
 @pytest.mark.parametrize("place", [np.s_[21:24, 29:32], np.s_[0:5, 60:64], np.s_[3:6, 29:32]])
@@ -121,10 +121,10 @@ def test_small_lungs_have_the_one_window_that_covers_most_of_them(place):
     network, _ = build()
     tiny = np.zeros((SIZE, SIZE), bool)
     tiny[place] = True
-    centres, valid = sliding_windows.window_centers(
+    centers, valid = sliding_windows.window_centers(
         sliding_windows.window_grid(network, SIZE), PATCH, jnp.asarray(tiny)
     )
-    ((row, column),) = centres[valid]
+    ((row, column),) = centers[valid]
     window = np.s_[row - PATCH // 2 : row + PATCH // 2, column - PATCH // 2 : column + PATCH // 2]
     assert tiny[window].sum() == tiny.sum() and not tiny[row, column]
 
@@ -154,7 +154,7 @@ def test_map_of_windows_equals_the_papers_sum():
 
 
 class Blocks(nn.Module):
-    """The mean grey level of every 8 x 8 pixels."""
+    """The mean gray level of every 8 x 8 pixels."""
 
     @nn.compact
     def __call__(self, x, train):

@@ -128,7 +128,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, mon
         ("\x89PNG\r\n\x1a\n\x00\x00", "line 1: there is no column path"),
         ("path,reason\nx,y\n", "line 1: there is no column status"),
         ("path,status,path\nx,ok,x\n", "line 1: a column is there twice"),
-        ("path,status,colour\nx,ok,red\n", "line 1: the column 'colour' is not known"),
+        ("path,status,color\nx,ok,red\n", "line 1: the column 'color' is not known"),
         ("path,status,prediction,probability_viral,votes_viral\nx,ok,,,1\n", "line 1: there is no column label"),
         ("path,status\nx,ok\ny\n", "line 3: 1 cells under 2 columns"),
         (

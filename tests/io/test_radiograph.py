@@ -131,10 +131,10 @@ def test_one_bit_png_is_read():
 
 def test_opaque_alpha_changes_nothing_and_transparent_pixels_are_black():
     alpha = np.full_like(GRAY8, 255)
-    grey = np.dstack([GRAY8, GRAY8, GRAY8])
-    np.testing.assert_array_equal(decode(encoded(np.dstack([grey, alpha]), ".png"), "a.png").pixels, GRAY8)
+    gray = np.dstack([GRAY8, GRAY8, GRAY8])
+    np.testing.assert_array_equal(decode(encoded(np.dstack([gray, alpha]), ".png"), "a.png").pixels, GRAY8)
     alpha[:, :10] = 0
-    got = decode(encoded(np.dstack([grey, alpha]), ".png"), "a.png").pixels
+    got = decode(encoded(np.dstack([gray, alpha]), ".png"), "a.png").pixels
     assert not got[:, :10].any()
     np.testing.assert_array_equal(got[:, 10:], GRAY8[:, 10:])
 

@@ -130,8 +130,8 @@ def test_each_augmentation_has_its_probability_independently():
     np.testing.assert_allclose(np.corrcoef(kinds)[np.triu_indices(3, 1)], 0, atol=0.07)
     flipped = np.linalg.det(affine[:, :, :2]) < 0
     assert abs(flipped.mean() - 0.5) < 0.03  # a flip has a probability of its own
-    grey = jax.jit(jax.vmap(lambda key: augmentation._draw(key, (0, 1), 0.75)))(keys)
-    np.testing.assert_allclose((np.asarray(grey) != 0).mean(0), 0.75, atol=0.03)
+    gray = jax.jit(jax.vmap(lambda key: augmentation._draw(key, (0, 1), 0.75)))(keys)
+    np.testing.assert_allclose((np.asarray(gray) != 0).mean(0), 0.75, atol=0.03)
 
 
 def test_dihedral_symmetries_are_equally_frequent():

@@ -34,8 +34,8 @@ def test_weighted_map_by_hand():
     activations = np.stack([np.full((1, 1), 4.0), np.full((1, 1), 0.5)]).astype(
         np.float32
     )  # each scaled to 1 in its patch
-    centres = np.array([[2, 2], [2, 4]])
-    saliency_map = weigh_by_probability(activations, np.array([0.9, 0.3], np.float32), centres, 4, (5, 7))
+    centers = np.array([[2, 2], [2, 4]])
+    saliency_map = weigh_by_probability(activations, np.array([0.9, 0.3], np.float32), centers, 4, (5, 7))
     row = [0.9, 0.9, 0.6, 0.6, 0.3, 0.3, 0]  # first patch columns 0..3, second 2..5, their mean where both lie
     np.testing.assert_allclose(saliency_map, [row] * 4 + [[0] * 7], atol=1e-6)
 

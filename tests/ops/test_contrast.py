@@ -115,5 +115,5 @@ def test_vmapped_channels_equal_those_of_single_images():
 
 
 def test_unknown_channels_are_named():
-    with pytest.raises(ValueError, match="'colour'; there are gray, enhanced"):
-        contrast.enhance_channels(draw(16), "colour")
+    with pytest.raises(ValueError, match="'color'; there are gray, enhanced"):
+        contrast.enhance_channels(draw(16), "color")

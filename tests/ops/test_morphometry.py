@@ -43,9 +43,9 @@ def test_measure_lungs_by_hand(chest):
     assert values["left_lung_area_mm2"] == pytest.approx(left * 10 * 4)
     assert values["lung_area_mm2"] == pytest.approx((left + right) * 40, rel=1e-5)
     assert values["cardiothoracic_ratio"] == pytest.approx(20 / 42)  # columns 16..35 over 4..45
-    grey = np.repeat([0.2, 0.4], [right, left])
-    assert values["lung_intensity_mean"] == pytest.approx(grey.mean(), rel=1e-4)
-    assert values["lung_intensity_variance"] == pytest.approx(grey.var(), rel=1e-4)
+    gray = np.repeat([0.2, 0.4], [right, left])
+    assert values["lung_intensity_mean"] == pytest.approx(gray.mean(), rel=1e-4)
+    assert values["lung_intensity_variance"] == pytest.approx(gray.var(), rel=1e-4)
     assert values["intensity_variance_within_patches"] == pytest.approx(0, abs=1e-9)  # no patch of 8 holds both lungs
     assert 0.003 < values["intensity_variance_between_patches"] <= 0.01
 
@@ -55,9 +55,9 @@ def test_variance_between_and_within_patches_add_up(chest):
     image = rng.integers(0, 255, chest.shape).astype(np.uint8)
     values = measure(image, chest)
     lungs = np.asarray(lung_masks.lung_union(chest))
-    centres = patches.sample_patch_centers(KEY, lungs, 30)
-    pixels = np.asarray(patches.extract_patches(image / 255, centres, 8))[
-        np.asarray(patches.extract_patches(lungs, centres, 8))
+    centers = patches.sample_patch_centers(KEY, lungs, 30)
+    pixels = np.asarray(patches.extract_patches(image / 255, centers, 8))[
+        np.asarray(patches.extract_patches(lungs, centers, 8))
     ]
     total = values["intensity_variance_between_patches"] + values["intensity_variance_within_patches"]
     assert total == pytest.approx(pixels.var(), rel=1e-4)

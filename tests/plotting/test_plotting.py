@@ -244,7 +244,7 @@ def test_figure_of_a_failed_prediction_states_the_failure(texts, radiograph):
 
 
 def test_figure_has_exact_image_pixels_and_a_color_scale():
-    """At 150 dots an inch: images of 480 dots, 45 from the left and 15 apart, the colours of a map 13 wide."""
+    """At 150 dots an inch: images of 480 dots, 45 from the left and 15 apart, the colors of a map 13 wide."""
     image, lungs = np.full((700, 700), 77, np.uint8), np.zeros((700, 700), bool)
     lungs[:350] = True
     sheet = encode(image, lungs, lungs * 1.0, None, ["a.png"], [0.5] * 2, [1, 1], CLASSES[:2]).astype(int)
@@ -320,7 +320,7 @@ def test_sheet_captions_fit_their_tiles_and_have_their_color(monkeypatch):
         "39EE8E69-5801-48DE-B6E3-BE7D1BCF3092.jpg",
         "figure1_" + "5e75d0940b" * 6,
     ]
-    panels = [(np.zeros((9, 9, 3), np.uint8), c, colour) for c, colour in zip(captions, ["red", "k", "g"], strict=True)]
+    panels = [(np.zeros((9, 9, 3), np.uint8), c, color) for c, color in zip(captions, ["red", "k", "g"], strict=True)]
     figure = drawn(monkeypatch, plotting.draw_sheet, panels, 3)
     *texts, foot = figure.texts
     assert max(text.get_window_extent().width for text in texts) <= sheet_layout.TILE
@@ -329,13 +329,13 @@ def test_sheet_captions_fit_their_tiles_and_have_their_color(monkeypatch):
 
 
 def test_colors_of_right_and_wrong_have_enough_contrast_on_white():
-    def luminance(colour: str) -> float:
-        values = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+    def luminance(color: str) -> float:
+        values = np.array([int(color[k : k + 2], 16) for k in (1, 3, 5)]) / 255
         linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
         return float(linear @ [0.2126, 0.7152, 0.0722])
 
     # WCAG 2: text on white needs a contrast of 4.5.
-    assert all(1.05 / (luminance(colour) + 0.05) >= 4.5 for colour in (plotting.RIGHT, plotting.WRONG, palette.FAINT))
+    assert all(1.05 / (luminance(color) + 0.05) >= 4.5 for color in (plotting.RIGHT, plotting.WRONG, palette.FAINT))
 
 
 def test_interrupted_figure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
