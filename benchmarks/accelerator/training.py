@@ -47,13 +47,10 @@ def measure(contestants: Contestants, seconds: float) -> Iterator[Row]:
             contestant = contestants.get((task, batch, side))
             if contestant is None:
                 continue
-            measurement = (
-                contestant.measure(min(TURN, until - time.monotonic())) if contestant.wait_until_ready(0) else None
-            )
+            measurement = contestant.measure(min(TURN, until - time.monotonic()))
             if measurement is None:
                 yield Row(PART, f"{name}, {side}", contestant.describe_failure())
             measured[side] = measurement or {}
-            contestant.stop()
         ours = measured[CXRJAX]
         peer = measured.get(PYTORCH, {})
         if ours:

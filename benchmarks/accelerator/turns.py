@@ -66,9 +66,11 @@ class Contestant:
         return json.loads(line) if line else None
 
     def measure(self, seconds: float) -> dict[str, Any] | None:
-        """Give the turn, and return the measurement."""
-        self.give_turn(seconds)
-        measurement = self.read_measurement(seconds)
+        """Give the turn if everything is compiled, and return the measurement; None if there is none."""
+        measurement = None
+        if self.wait_until_ready(0):
+            self.give_turn(seconds)
+            measurement = self.read_measurement(seconds)
         self.stop()
         return measurement
 
