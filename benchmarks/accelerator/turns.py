@@ -1,4 +1,4 @@
-"""Processes that compile at the same time and measure one after the other, which makes good use of a short lease."""
+"""Processes that compile at the same time and measure one after the other, for a device available for minutes."""
 
 import json
 import queue
