@@ -27,11 +27,10 @@ from data_prep.collections import patients
 from data_prep.dataset_reader import read_report
 from data_prep.download.source_files import download_source
 from data_prep.options import OptionsT
-from data_prep.record import PreparationError, Record, SkippedRecord
+from data_prep.record import NO_LABEL, PreparationError, Record, SkippedRecord
 from data_prep.source import Source
 from data_prep.text import make_storable, printable
 
-_NO_LABEL = "unlabeled"
 _OLDER = "{}: an older form of this data set, which may hold whole files with names in their headers; remove it"
 
 
@@ -158,7 +157,7 @@ def _select_labels(records: list[Record], source: Source[OptionsT], options: Opt
         raise PreparationError(f"{flag}: {source.name} has several findings per radiograph, and not one label")
     selected = [record for record in records if record.label in options.labels]
     others = Counter(record.label for record in records if record.label not in options.labels)
-    names = _format_counts(dict(sorted(others.items(), key=lambda item: item[0] or _NO_LABEL)))
+    names = _format_counts(dict(sorted(others.items(), key=lambda item: item[0] or NO_LABEL)))
     if not selected:
         raise PreparationError(f"{flag}: no radiograph has one of these labels; there are {names}")
     return selected, f"left out by --labels: {names}" if names else ""
@@ -192,7 +191,7 @@ def _collect_settings(source: Source[OptionsT], records: Sequence[Record], optio
 
 def _format_counts(counts: Mapping[str, int]) -> str:
     """Return the numbers of radiographs by label as "normal 3, viral 2"."""
-    return ", ".join(f"{label or _NO_LABEL} {count}" for label, count in counts.items())
+    return ", ".join(f"{label or NO_LABEL} {count}" for label, count in counts.items())
 
 
 def _summarize(report: dict[str, Any], folder: Path) -> str:

@@ -14,6 +14,8 @@ RIGHT_LUNG = "right lung"
 LUNG_FIELD = "lungs"
 LABEL_MAP = "map"
 
+NO_LABEL = "unlabeled"  # stands for an empty label in counts
+
 
 class PreparationError(Exception):
     """A preparation that cannot be done; the message is one sentence with the name and the reason."""

@@ -12,11 +12,9 @@ on any CPU that it runs.
 import argparse
 import json
 import os
-import queue
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -62,7 +60,7 @@ class Session:
         self._size = size
         self._out = out
         self._end = time.monotonic() + seconds
-        self._background: list[subprocess.Popen[bytes]] = []
+        self._background: list[subprocess.Popen[str]] = []
         self._names: list[str] = []  # of the parts whose programs have to be compiled yet
         self._has_waited = False  # for the programs to be compiled
         self._contestants: dict[str, Mapping[Any, Contestant]] = {}  # by part
@@ -122,9 +120,9 @@ class Session:
 
     def _start(
         self, command: list[str], environment: Mapping[str, str], stdout: int | None = None
-    ) -> "subprocess.Popen[bytes]":
+    ) -> "subprocess.Popen[str]":
         environment = self._environment | dict(environment)
-        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stdout, start_new_session=True)
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stdout, text=True, start_new_session=True)
 
     def _start_in_background(self, command: list[str], environment: Mapping[str, str]) -> None:
         process = self._start(["nice", "-n", "5", *command], environment, subprocess.DEVNULL)
@@ -172,29 +170,16 @@ class Session:
                 contestant.wait_until_ready(max(0.0, until - time.monotonic()))
 
 
-def _read_rows(process: "subprocess.Popen[bytes]", name: str, seconds: float) -> Iterator[Row]:
+def _read_rows(process: "subprocess.Popen[str]", name: str, seconds: float) -> Iterator[Row]:
     """Yield the rows that a part prints until it ends or its time is over."""
-    lines: queue.Queue[bytes | None] = queue.Queue()
-
-    def read() -> None:
-        for line in process.stdout:
-            lines.put(line)
-        lines.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
     until = time.monotonic() + seconds
-    while True:
-        try:
-            line = lines.get(timeout=max(0.0, until - time.monotonic()))
-        except queue.Empty:
-            processes.kill(process)
-            yield Row(name, "the rest of this part", f"stopped after {seconds:.0f} s")
-            return
-        if line is None:
-            break
-        if line.startswith(PREFIX.encode()):
-            yield Row(**json.loads(line[len(PREFIX) :]))
-    if process.wait():
+    reader = processes.LineReader(process.stdout)
+    while line := reader.next_line(until - time.monotonic(), lambda line: line.startswith(PREFIX)):
+        yield Row(**json.loads(line[len(PREFIX) :]))
+    if line == "":
+        processes.kill(process)
+        yield Row(name, "the rest of this part", f"stopped after {seconds:.0f} s")
+    elif process.wait():
         yield Row(name, "the rest of this part", f"failed: its process ended with status {process.returncode}")
 
 

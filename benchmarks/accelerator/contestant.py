@@ -19,7 +19,6 @@ from benchmarks.accelerator import sizes as all_sizes
 from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.accelerator.timing import measure, program_memory
-from cxrjax.runs import run_dir
 
 Measure = Callable[[float], Iterator[Row | dict[str, Any]]]  # seconds -> measurements
 
@@ -27,8 +26,7 @@ Measure = Callable[[float], Iterator[Row | dict[str, Any]]]  # seconds -> measur
 def prepare_training(sizes: Sizes, folder: Path, out: Path, task: str, batch: str) -> Measure:
     """Compile a training step on noise; its measurement has the seconds of a step and the megabytes that it takes."""
     build_trainer = cases.segmenter_training if task == "segmenter" else cases.classifier_training
-    precision = "float32" if jax.default_backend() == "cpu" else "bfloat16"
-    training = build_trainer(sizes, precision, int(batch))
+    training = build_trainer(sizes, "auto", int(batch))
     step = cases.stepper(training)
     jax.block_until_ready(step())
     (compiled,) = training._compiled_steps.values()  # only its program reports its memory
@@ -42,8 +40,7 @@ def prepare_training(sizes: Sizes, folder: Path, out: Path, task: str, batch: st
 
 def prepare_prediction(sizes: Sizes, folder: Path, out: Path, batch: str) -> Measure:
     """Compile the whole prediction of a batch of radiographs."""
-    config = run_dir.load_config(folder / "classifier")
-    variables = jax.device_put(run_dir.load_networks(folder / "classifier", config))
+    config, variables = inference.load_networks(folder)
     function, arguments = inference.whole(config, variables, int(batch))
     program = function.lower(*arguments).compile()
     jax.block_until_ready(program(*arguments))

@@ -111,7 +111,7 @@ def _start_training(sizes: Sizes, folder: Path, what: str, cache_limit_mb: float
     config.update_from_flattened_dict(sizes.changes | {"data.dir": str(stored), "data.cache_limit_mb": cache_limit_mb})
     config.pretrained, config.classifier.classes = "", classes
     config.segmenter.workdir = str(folder.parent / "segmenter")
-    config.data.num_threads = max(2, min(12, (os.cpu_count() or 2) - 2))
+    config.data.num_threads = packed.num_reader_threads()
     config.training.batch_size = sizes.classifier_batches[0]
     workdir = folder / f"training {what}"
     settings = trainer.setup_workdir(freeze(config), workdir)

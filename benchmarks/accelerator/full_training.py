@@ -8,7 +8,6 @@ evaluated in those that the trained segmenter finds.
 """
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -119,7 +118,7 @@ def _segmenter_config(sizes: Sizes, folder: Path) -> Config:
     real = packed.is_packed(sizes)
     config.data.dir = str(packed.PACK / "data" / "lungs" if real else folder / "masked" / "noise")
     config.training.schedule = "constant"  # because the number of steps is unknown
-    config.data.num_threads = _num_threads()
+    config.data.num_threads = packed.num_reader_threads()
     if not real and not (folder / "masked").exists():
         synthetic.write_data_set(folder / "masked", packed.NUM_NOISE, sizes.image, masked=True)
     return freeze(config)
@@ -136,7 +135,7 @@ def _classifier_config(sizes: Sizes, folder: Path) -> Config:
     config.optimizer.weight_decay *= scale
     config.pretrained, config.classifier.classes = "", classes
     config.data.dir = str(stored)
-    config.data.num_threads = _num_threads()
+    config.data.num_threads = packed.num_reader_threads()
     lungs = folder / "bundled lungs"
     if not lungs.exists():
         _write_bundled_lungs(lungs, sizes)
@@ -153,10 +152,6 @@ def _write_bundled_lungs(workdir: Path, sizes: Sizes) -> None:
     run_dir.create_or_resume(workdir, config)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         checkpoints.save("best", 0, jax.device_get(variables))
-
-
-def _num_threads() -> int:
-    return max(2, min(12, (os.cpu_count() or 2) - 2))
 
 
 def _score_row(what: str, score: Mapping[str, Any]) -> Row:

@@ -29,11 +29,10 @@ PEERS = 110.0  # seconds, limit for PyTorch
 
 def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
     """Measure PyTorch, then cxrjax: whole batches, stages, dense voting, and implementations of the stem."""
-    peer_measurements, reason = peers.measure("inference", sizes, folder, PEERS)
+    peer_measurements, reason = peers.measure_inference(sizes, folder, PEERS)
     if reason:
         yield Row(PART, "PyTorch", reason)
-    config = run_dir.load_config(folder / "classifier")
-    variables = jax.device_put(run_dir.load_networks(folder / "classifier", config))
+    config, variables = load_networks(folder)
     stage_batch = peers.stage_batch(sizes)
     programs = {f"whole, batch of {n}": whole(config, variables, n) for n in sizes.batches}
     programs |= stages(config, variables, stage_batch)
@@ -46,6 +45,12 @@ def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
     for name, program in compiled.items():
         min_seconds = operations[name] / ceiling if ceiling and name in operations else None
         yield from _time(name, program, programs[name][1], sizes, peer_measurements.get(name), min_seconds)
+
+
+def load_networks(folder: Path) -> tuple[Any, Any]:
+    """Return the config of the synthetic classifier and the weights of both networks, on the device."""
+    config = run_dir.load_config(folder / "classifier")
+    return config, jax.device_put(run_dir.load_networks(folder / "classifier", config))
 
 
 def whole(config: Any, variables: Any, count: int) -> tuple[Any, tuple[Any, ...]]:

@@ -11,6 +11,7 @@ from benchmarks.accelerator.sizes import Sizes
 from benchmarks.runner import ROOT
 from cxrjax.config import LABELS, default_config
 from cxrjax.data import dataset, tfds_store
+from cxrjax.runtime.cores import count_cores
 from data_prep.options import Options
 
 PACK = ROOT / ".pack"  # ignored by git, and carried to the machine
@@ -43,6 +44,11 @@ def read_files(sizes: Sizes) -> Iterator[tuple[str, bytes]]:
     for split in tfds_store.list_splits(directory):
         for example in tfds_store.iter_records(directory, split):
             yield example["path"], bytes(example["image"])
+
+
+def num_reader_threads() -> int:
+    """Return the number of threads by which a training reads radiographs: the cores but two, from 2 to 12."""
+    return max(2, min(12, count_cores() - 2))
 
 
 def load_images(count: int, sizes: Sizes) -> np.ndarray:

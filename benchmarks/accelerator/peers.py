@@ -21,71 +21,56 @@ MODULE = "benchmarks.competitors.pytorch_gpu"
 Measurements = dict[str, dict[str, Any]]  # name -> "seconds" and "megabytes"
 
 
-def settings(workload: str, sizes: Sizes, folder: Path, turns: int) -> dict[str, Any]:
-    """Return the settings of a workload; with "waits", it prints READY and waits for a line before it measures."""
-    if workload == "inference":
-        return {
-            "folder": str(folder),
-            "batches": list(sizes.batches),
-            "stage_batch": stage_batch(sizes),
-            "turns": turns,
-            "votes": sizes.votes,
-            "patches_per_radiograph": sizes.chunk,
-            "image_size": sizes.image,
-            "patch_size": sizes.patch,
-            "segmenter_size": sizes.segmenter_size,
-            "modes": [SEGMENTER, CLASSIFIER],
-        }
-    if workload == "train segmenter":
-        return {
-            "batches": list(sizes.segmenter_batches),
-            "mode": TRAINING,
-            "turns": turns,
-            "waits": True,
-            "image_size": sizes.segmenter_size,
-        }
-    return {
-        "batches": list(sizes.classifier_batches),
-        "mode": TRAINING,
-        "turns": turns,
-        "waits": True,
-        "image_size": sizes.image,
-        "patch_size": sizes.patch,
-    }
-
-
 def stage_batch(sizes: Sizes) -> int:
     """Return the batch size at which the stages are timed."""
     return sizes.batches[len(sizes.batches) // 2]
 
 
-def command(workload: str, sizes: Sizes, folder: Path, turns: int) -> list[str]:
-    """Return the command that runs a workload."""
-    return [sys.executable, "-m", MODULE, workload, json.dumps(settings(workload, sizes, folder, turns))]
+def inference_command(sizes: Sizes, folder: Path, turns: int) -> list[str]:
+    """Return the command that measures inference at all batch sizes; without turns, it only compiles."""
+    settings = {
+        "folder": str(folder),
+        "batches": list(sizes.batches),
+        "stage_batch": stage_batch(sizes),
+        "turns": turns,
+        "votes": sizes.votes,
+        "patches_per_radiograph": sizes.chunk,
+        "image_size": sizes.image,
+        "patch_size": sizes.patch,
+        "segmenter_size": sizes.segmenter_size,
+        "modes": [SEGMENTER, CLASSIFIER],
+    }
+    return _command("inference", settings)
 
 
 def compile_commands(sizes: Sizes, folder: Path) -> Iterator[list[str]]:
     """Yield commands that fill the cache of compiled programs for inference, one for each batch size."""
     for batch in reversed(sizes.batches):
-        yield command("inference", replace(sizes, batches=(batch,)), folder, turns=0)
+        yield inference_command(replace(sizes, batches=(batch,)), folder, turns=0)
 
 
-def training_command(task: str, batch: int, sizes: Sizes, folder: Path) -> list[str]:
-    """Return the command that compiles a training step, waits for its turn, and measures the step."""
-    one_batch = replace(sizes, segmenter_batches=(batch,), classifier_batches=(batch,))
-    return command(f"train {task}", one_batch, folder, sizes.turns)
+def training_command(task: str, batch: int, sizes: Sizes) -> list[str]:
+    """Return the command that compiles a training step, waits for its turn (see `turns`), and measures the step."""
+    settings = {"batch": batch, "mode": TRAINING, "turns": sizes.turns}
+    if task == "segmenter":
+        return _command("train segmenter", settings | {"image_size": sizes.segmenter_size})
+    return _command("train classifier", settings | {"image_size": sizes.image, "patch_size": sizes.patch})
 
 
-def measure(workload: str, sizes: Sizes, folder: Path, limit: float) -> tuple[Measurements, str]:
-    """Run a workload for at most `limit` seconds.
+def _command(workload: str, settings: dict[str, Any]) -> list[str]:
+    return [sys.executable, "-m", MODULE, workload, json.dumps(settings)]
+
+
+def measure_inference(sizes: Sizes, folder: Path, limit: float) -> tuple[Measurements, str]:
+    """Measure inference for at most `limit` seconds.
 
     Returns:
-        Its measurements, and the reason why they are incomplete, "" if they are complete.
+        The measurements, and the reason why they are incomplete, "" if they are complete.
     """
     if sizes.tiny:
         return {}, "skipped at tiny sizes"
     process = subprocess.Popen(
-        command(workload, sizes, folder, sizes.turns),
+        inference_command(sizes, folder, sizes.turns),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -17,7 +17,6 @@ from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.accelerator.timing import compile_all
 from benchmarks.competitors.worker import CLASSIFY, SEGMENT
-from cxrjax.runs import run_dir
 
 PART = "profile"
 NUM_CALLS = 3  # profiled calls of each program
@@ -33,8 +32,7 @@ def prepare(sizes: Sizes, folder: Path, out: Path) -> Callable[[float], Iterator
         A function that profiles them. All kernels are written to OUT/profile.txt, and XLA's programs of the predictions
         to OUT/programs.txt.gz.
     """
-    config = run_dir.load_config(folder / "classifier")
-    variables = jax.device_put(run_dir.load_networks(folder / "classifier", config))
+    config, variables = inference.load_networks(folder)
     stages = inference.stages(config, variables, peers.stage_batch(sizes))
     programs = {f"whole, batch of {sizes.batches[0]}": inference.whole(config, variables, sizes.batches[0])}
     programs |= {name: stages[name] for name in (SEGMENT, CLASSIFY)}
@@ -44,7 +42,7 @@ def prepare(sizes: Sizes, folder: Path, out: Path) -> Callable[[float], Iterator
             file.write(f"{name}\n\n{program.as_text()}\n\n")
         calls[name] = partial(program, *programs[name][1])
     for task, build in (("segmenter", cases.segmenter_training), ("classifier", cases.classifier_training)):
-        training = build(sizes, "float32" if jax.default_backend() == "cpu" else "bfloat16")
+        training = build(sizes, "auto")
         calls[f"training step of the {task}"] = cases.stepper(training)
     for call in calls.values():
         for _ in range(3):

@@ -32,7 +32,7 @@ def start(sizes: Sizes, size: str, folder: Path, out: Path, environment: Mapping
             ours = [sys.executable, "-m", "benchmarks.accelerator.contestant", *arguments]
             contestants[task, batch, CXRJAX] = Contestant(ours, environment, ROOT)
             if not sizes.tiny:
-                command = peers.training_command(task, batch, sizes, folder)
+                command = peers.training_command(task, batch, sizes)
                 contestants[task, batch, PYTORCH] = Contestant(command, environment, ROOT)
     return contestants
 

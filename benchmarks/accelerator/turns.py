@@ -1,13 +1,11 @@
 """Processes that compile at the same time and measure one after the other, for a device available for minutes."""
 
 import json
-import queue
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,17 +38,15 @@ class Contestant:
             text=True,
             start_new_session=True,
         )
-        self._lines: queue.Queue[str | None] = queue.Queue()
         self._is_ready: bool | None = None  # None: not known yet
         self._was_killed = False
         self._error_text = ""
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        self._reader = processes.LineReader(self._process.stdout)
 
     def wait_until_ready(self, seconds: float) -> bool:
         """Wait at most `seconds` until everything is compiled; return whether it is."""
         if self._is_ready is None:
-            line = self._next_line(seconds, lambda line: line.strip() == READY)
+            line = self._reader.next_line(seconds, lambda line: line.strip() == READY)
             self._is_ready = None if line == "" else line is not None
         return bool(self._is_ready)
 
@@ -62,7 +58,7 @@ class Contestant:
 
     def read_measurement(self, seconds: float) -> dict[str, Any] | None:
         """Wait at most `seconds` for the measurement; return None if there is none."""
-        line = self._next_line(seconds, lambda line: line.startswith("{"))
+        line = self._reader.next_line(seconds, lambda line: line.startswith("{"))
         return json.loads(line) if line else None
 
     def measure(self, seconds: float) -> dict[str, Any] | None:
@@ -77,7 +73,7 @@ class Contestant:
     def read_rows(self, part: str, seconds: float) -> Iterator[Row]:
         """Yield the rows that the process prints in at most `seconds`, until it ends."""
         until = time.monotonic() + seconds
-        while line := self._next_line(until - time.monotonic(), lambda line: line.startswith("{")):
+        while line := self._reader.next_line(until - time.monotonic(), lambda line: line.startswith("{")):
             yield Row(**json.loads(line))
         if line == "" or self._process.wait():
             yield Row(part, "the rest of this part", self.describe_failure())
@@ -91,7 +87,7 @@ class Contestant:
         """Kill the process if it runs, and close its files."""
         if self._errors.closed:
             return
-        if not self._reader.is_alive():  # it has closed its output, and is about to end
+        if self._reader.is_at_end:  # it has closed its output, and is about to end
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(5)
         self._was_killed = self._process.poll() is None
@@ -102,19 +98,3 @@ class Contestant:
         for file in (self._errors, self._process.stdout, self._process.stdin):
             with suppress(BrokenPipeError):
                 file.close()
-
-    def _next_line(self, seconds: float, is_wanted: Callable[[str], bool]) -> str | None:
-        """Return the next line that is wanted; "" if it does not come in time, None if the process ends before it."""
-        until = time.monotonic() + seconds
-        while True:
-            try:
-                line = self._lines.get(timeout=max(0.0, until - time.monotonic()))
-            except queue.Empty:
-                return ""
-            if line is None or is_wanted(line):
-                return line
-
-    def _read(self) -> None:
-        for line in self._process.stdout:
-            self._lines.put(line)
-        self._lines.put(None)

@@ -189,13 +189,10 @@ def _stages(predictor: GpuPredictor, images: Tensor) -> dict[str, Callable[[], A
     }
 
 
-def train_classifier(
-    batches: list[int], mode: str, turns: int, waits: bool, image_size: int, patch_size: int
-) -> Iterator[dict[str, Any]]:
-    """Measure steps of oh2020:classify at each batch size."""
-    for batch in batches:
-        step = _classifier_step(batch, mode, image_size, patch_size)
-        yield _measure(f"classifier, batch of {batch}", step, turns, waits)
+def train_classifier(batch: int, mode: str, turns: int, image_size: int, patch_size: int) -> Iterator[dict[str, Any]]:
+    """Compile a step of oh2020:classify, and measure it when it is its turn."""
+    step = _classifier_step(batch, mode, image_size, patch_size)
+    yield _measure(f"classifier, batch of {batch}", step, turns, waits=True)
 
 
 def _classifier_step(batch: int, mode: str, image_size: int, patch_size: int) -> Callable[[], None]:
@@ -223,12 +220,9 @@ def _classifier_step(batch: int, mode: str, image_size: int, patch_size: int) ->
     return _training_step(draw_batch, _compile(loss, mode), optimizer)
 
 
-def train_segmenter(
-    batches: list[int], mode: str, turns: int, waits: bool, image_size: int
-) -> Iterator[dict[str, Any]]:
-    """Measure steps of oh2020:segment at each batch size."""
-    for batch in batches:
-        yield _measure(f"segmenter, batch of {batch}", _segmenter_step(batch, mode, image_size), turns, waits)
+def train_segmenter(batch: int, mode: str, turns: int, image_size: int) -> Iterator[dict[str, Any]]:
+    """Compile a step of oh2020:segment, and measure it when it is its turn."""
+    yield _measure(f"segmenter, batch of {batch}", _segmenter_step(batch, mode, image_size), turns, waits=True)
 
 
 def _segmenter_step(batch: int, mode: str, image_size: int) -> Callable[[], None]:

@@ -25,7 +25,7 @@ from data_prep.collections.patients import STUDY, is_pseudonym
 from data_prep.dataset_card import contact_sheet, markdown
 from data_prep.dataset_reader import decode_text, find_dataset, open_builder, open_splits, read_records, read_report
 from data_prep.example import encode_png
-from data_prep.record import PreparationError
+from data_prep.record import NO_LABEL, PreparationError
 
 FOLDER = "card"
 FACTS = "card.json"
@@ -177,7 +177,7 @@ def _cross_tabulate(facts: Sequence[Fact], rows: str, columns: str) -> dict[str,
     """Count radiographs by two attributes; labels in the order of `LABELS`, other values by descending frequency."""
     counts: dict[str, Counter] = defaultdict(Counter)
     for fact in facts:
-        counts[fact[rows] or "unlabeled"][fact[columns]] += 1
+        counts[fact[rows] or NO_LABEL][fact[columns]] += 1
 
     def sort_key(name: str) -> tuple[int, int]:
         label_index = LABELS.index(name) if name in LABELS else len(LABELS)
@@ -209,7 +209,7 @@ def _draw_sheet(version: Path, facts: Sequence[Fact]) -> np.ndarray:
     """Draw the contact sheet: one row per label of a source."""
     groups = defaultdict(list)
     for fact in _by_finding(facts):
-        groups[fact["label"] or "unlabeled", fact["source"]].append(fact)
+        groups[fact["label"] or NO_LABEL, fact["source"]].append(fact)
     labels = [*LABELS, *sorted({label for label, _ in groups} - set(LABELS))]
     largest = sorted(groups, key=lambda key: -len(groups[key]))[: contact_sheet.MAX_ROWS]
     records = open_splits(version)
