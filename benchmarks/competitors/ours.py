@@ -107,7 +107,7 @@ def _classify_patches(
     """
     classifier = spec.classifier
     settings = spec.inference
-    num_devices = patch_parallel.count_devices(params["classifier"]) if spec.can_share_patches else 1
+    num_devices = patch_parallel.count_devices() if spec.can_share_patches else 1
     if num_devices == 1:
         return lambda: cx.inference.classify_patches(params, image, lungs, key, spec=spec)
     segmented = inputs.SegmentedRadiograph(image, lungs.lung_mask, lungs.confidence, key)
@@ -116,7 +116,7 @@ def _classify_patches(
     classify = batch_sharding.compile(
         lambda variables, patches: patch_classifier.classify_patches(classifier, variables, patches, settings)
     )
-    variables = batch_sharding.replicate(jax.jit(registry.precompute_kernels)(params["classifier"]))
+    variables = batch_sharding.replicate_constants(registry.precompute_kernels(params["classifier"]))
     return lambda: classify(variables, batch_sharding.shard(np.asarray(sample(segmented))))
 
 

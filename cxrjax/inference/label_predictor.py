@@ -136,10 +136,8 @@ class LabelPredictor:
     def _build(self, batch_size: int) -> Program:
         """Build the program for batches of a size, and place the networks on its devices."""
         spec = self._run.spec
-        devices = 1
-        if spec.can_share_patches and batch_size < jax.device_count():  # otherwise every device has a radiograph
-            devices = patch_parallel.count_devices(self._run.variables["classifier"])
-        if devices > batch_size:
+        devices = patch_parallel.count_devices() if spec.can_share_patches else 1
+        if devices > batch_size:  # otherwise every device has a radiograph
             shared = patch_parallel.PatchParallelPredictor(spec, self._run.variables, batch_size, devices)
             return lambda images, image_ids: partial(self._calibrate, partial(shared, images, image_ids))
         if spec.segmenter is not None and spec.num_members == 1 and jax.default_backend() == "cpu":
@@ -157,7 +155,7 @@ class LabelPredictor:
             return functional.predict(variables, images, pipeline.image_keys(spec.seed, image_ids), spec=spec)
 
         program = self._cache(batch_sharding, predict, compiler_options.CLASSIFICATION)
-        variables = batch_sharding.replicate(self._run.variables)
+        variables = batch_sharding.replicate_constants(self._run.variables)
 
         def dispatch(images: np.ndarray, image_ids: np.ndarray) -> Callable[[], pipeline.Prediction]:
             outputs = program(variables, batch_sharding.shard((images, image_ids)))
@@ -187,7 +185,7 @@ class LabelPredictor:
 
         run_segmenter = self._cache(batch_sharding, segment, compiler_options.SEGMENTATION)
         run_classifier = self._cache(batch_sharding, classify, compiler_options.CLASSIFICATION)
-        variables = batch_sharding.replicate(self._run.variables)
+        variables = batch_sharding.replicate_constants(self._run.variables)
 
         def dispatch(images: np.ndarray, image_ids: np.ndarray) -> Callable[[], pipeline.Prediction]:
             placed_images, placed_ids = batch_sharding.shard((images, image_ids))

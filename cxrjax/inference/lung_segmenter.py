@@ -124,7 +124,7 @@ class LungSegmenter:
 
     @cached_property
     def _placed_variables(self) -> Any:
-        return self._sharding.replicate(jax.device_get(self.variables))
+        return self._sharding.replicate_constants(self.variables)
 
     @cached_property
     def _run(self) -> Callable[[Any, Any], pipeline.LungSegmentation]:

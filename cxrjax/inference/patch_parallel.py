@@ -20,22 +20,14 @@ from cxrjax.inference.strategies import local_patches, patch_classifier
 from cxrjax.models import registry
 from cxrjax.runtime import compilation_cache, compile_notice, compiler_options, sharding
 
-ROOM = 2**30  # bytes that the replicas of a classifier may use on all devices together
 
+def count_devices() -> int:
+    """Return the number of devices that share the patches of few radiographs.
 
-def count_devices(variables: Mapping[str, Any]) -> int:
-    """Return the number of devices that share the patches of few radiographs, for a classifier's variables.
-
-    It is limited by ROOM for the classifier with its transformed kernels. It is 1 on accelerators and with several
-    processes, where transfers between the devices could take as long as they save; on a CPU all devices share memory.
+    It is 1 on accelerators and with several processes, where transfers between the devices could take as long as they
+    save; on a CPU all devices share memory.
     """
-    if jax.default_backend() != "cpu" or jax.process_count() > 1:
-        return 1
-    bytes_per_device = sum(
-        leaf.size * leaf.dtype.itemsize
-        for leaf in jax.tree.leaves(jax.eval_shape(registry.precompute_kernels, variables))
-    )
-    return max(1, min(jax.device_count(), ROOM // bytes_per_device))
+    return jax.device_count() if jax.default_backend() == "cpu" and jax.process_count() == 1 else 1
 
 
 class PatchParallelPredictor:
@@ -93,13 +85,10 @@ class PatchParallelPredictor:
         self._sample = cached(self._image_sharding, sample, compiler_options.SEGMENTATION)
         self._classify = cached(self._patch_sharding, classify, compiler_options.CLASSIFICATION)
         self._aggregate = cached(self._image_sharding, aggregate, compiler_options.SEGMENTATION)
-        self._variables = self._image_sharding.replicate(variables)
-        prepare = jax.jit(
-            registry.precompute_kernels,
-            out_shardings=self._patch_sharding.replicated,
-            compiler_options=compiler_options.on_cpu(compiler_options.SEGMENTATION),
-        )
-        self._prepared = prepare(self._patch_sharding.replicate(variables["classifier"]))  # once for all batches
+        self._variables = self._image_sharding.replicate_constants(variables)
+        self._prepared = self._patch_sharding.replicate_constants(
+            registry.precompute_kernels(variables["classifier"])
+        )  # once for all batches
 
     def __call__(self, images: np.ndarray, image_ids: np.ndarray) -> pipeline.Prediction:
         """Predict radiographs uint8 [B, S, S] with ids uint32 [B] of `batch.hash_images`; returns host arrays."""

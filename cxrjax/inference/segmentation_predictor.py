@@ -94,7 +94,7 @@ class SegmentationPredictor:
         program = compilation_cache.CachedFunction(
             batch_sharding.compile(segment), "segment", spec.fingerprint, options=options
         )
-        variables = batch_sharding.replicate(self._run.variables)
+        variables = batch_sharding.replicate_constants(self._run.variables)
 
         def dispatch(images: np.ndarray, _: np.ndarray) -> Callable[[], pipeline.LungSegmentation]:
             return partial(batch_sharding.gather, program(variables, batch_sharding.shard(images)))

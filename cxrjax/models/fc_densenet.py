@@ -89,6 +89,8 @@ class DenseBlock(nn.Module):
         ]
         if train and fused_dense_block.can_fuse(layers):
             features = fused_dense_block.apply_block(layers, x)
+        elif not train and fused_dense_block.can_loop(layers, x):
+            features = fused_dense_block.loop_layers(layers, x)
         else:
             count = x.shape[-1]
             # One buffer for the features of all layers, since concatenating would copy them at every layer.

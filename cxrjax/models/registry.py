@@ -183,7 +183,8 @@ def init_unoptimized(init: Callable[[Array], dict[str, Any]], key: Array) -> dic
 def precompute_kernels(variables: Mapping[str, Any]) -> dict[str, Any]:
     """Add the transformed kernels of Winograd convolutions to a network's variables, for reuse over many batches.
 
-    The network's outputs are the same with and without them. No gradient flows through them.
+    The network's outputs are the same with and without them. No gradient flows through them. Kernels in NumPy's arrays
+    are transformed by NumPy.
     """
     transformed = {}
     params = cast(dict[tuple[str, ...], Array], flatten_dict(variables["params"]))

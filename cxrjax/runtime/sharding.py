@@ -17,7 +17,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from cxrjax.runtime.cores import count_cores
 
 AXIS = "data"
-MAX_CORES = 8  # of a CPU that become devices; each holds a copy of the networks and the features of a radiograph
+MAX_CORES = 8  # of a CPU that become devices; each holds the features of a radiograph
 
 
 def use_one_device_per_core() -> None:
@@ -108,6 +108,16 @@ class BatchSharding:
         if jax.process_count() == 1:
             return jax.device_put(tree, self.replicated)
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self.replicated, np.asarray(x)), tree)
+
+    def replicate_constants(self, tree: Any) -> Any:
+        """Place arrays that are never donated, and equal in every process, on every device.
+
+        The devices of a CPU share the memory of one copy: JAX copies no NumPy array whose memory is aligned, as that of
+        its own arrays is.
+        """
+        if jax.process_count() == 1 and jax.default_backend() == "cpu":
+            tree = jax.device_get(jax.device_put(tree, self.mesh.devices.flat[0]))
+        return self.replicate(tree)
 
     def gather(self, results: Any) -> Any:
         """Copy sharded arrays to the host of every process, without padding: [batch_size, …]."""

@@ -87,6 +87,9 @@ def test_precomputed_kernel_gives_the_same_result():
     assert [*prepared["prepared"]] == ["layers_0"]  # the third sees few channels
     ours, theirs = (jax.jit(layers.apply)(each, x) for each in (prepared, variables))
     np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
+    on_host = registry.precompute_kernels(jax.device_get(variables))["prepared"]["layers_0"]["kernel"]
+    assert isinstance(on_host, np.ndarray) and on_host.dtype == np.float32
+    np.testing.assert_allclose(on_host, prepared["prepared"]["layers_0"]["kernel"], atol=1e-6)
 
 
 def _value_and_gradients(form, x, kernel):

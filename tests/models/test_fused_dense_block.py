@@ -1,4 +1,6 @@
-"""A dense block in training, in one buffer, equals its separate layers."""
+"""A dense block in one buffer equals its separate layers, in training and in inference."""
+
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from cxrjax.models.cpu import dense_layer_gradient, switch
+from cxrjax.models.fc_densenet import DenseBlock
 from cxrjax.models.layers import fused_dense_block
 from cxrjax.models.layers.conv import Conv
 from cxrjax.models.layers.layer_stack import DenseLayerParams
@@ -31,6 +34,30 @@ def test_value_statistics_and_gradients_equal_separate_layers(platform, max_loop
             return x, x.mean((0, 1, 2)), x.var((0, 1, 2))
 
         _compare(lambda *given: fused_dense_block.dense_block(*given, EPSILON), reference, x, layers)
+
+
+@pytest.mark.parametrize(("max_pixels", "convolutions"), [(9 * 5, 1), (9 * 5 - 1, 3)])
+@pytest.mark.parametrize("keras", [False, True])
+def test_inference_in_a_loop_equals_separate_layers_and_has_one_convolution(
+    max_pixels, convolutions, keras, monkeypatch
+):
+    """In double precision."""
+    monkeypatch.setattr(switch, "_CPU", switch._CPU._replace(max_looped_pixels_in_inference=max_pixels))
+    with jax.enable_x64(True):
+        block = DenseBlock(3, 2, keep_input=True, dropout=0.2, keras=keras, dtype=jnp.float64)
+        x = jnp.asarray(DRAWS.normal(size=(2, 9, 5, 3)))
+        variables = block.init(jax.random.key(0), x, train=False)
+        variables = jax.tree.map(lambda leaf: jnp.asarray(DRAWS.uniform(0.5, 2, leaf.shape)), variables)
+
+        def apply(platform):
+            with traced_for(platform):
+                run = partial(block.apply, train=False)
+                return run(variables, x), str(jax.make_jaxpr(run)(variables, x))
+
+        expected, separate = apply("cuda")
+        found, program = apply("cpu")
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+        assert (separate.count("conv_general_dilated["), program.count("conv_general_dilated[")) == (3, convolutions)
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda"])

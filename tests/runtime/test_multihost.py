@@ -83,6 +83,26 @@ def test_every_core_is_a_device_unless_a_variable_is_set(variables, expected):
     assert int(found.stdout) == expected
 
 
+def test_devices_of_a_cpu_share_the_memory_of_constants():
+    """Wherever the memory of the NumPy array begins; a later change of the array does not reach the devices."""
+    words = """if True:
+        import numpy as np
+        from cxrjax.runtime.sharding import BatchSharding
+        placed = BatchSharding(8)
+        for offset in range(4):
+            x = np.arange(100_000, dtype=np.float32)[offset:]
+            y = placed.replicate_constants({"x": x})["x"]
+            x[:] = -1
+            shards = y.addressable_shards
+            assert len({shard.device for shard in shards}) == 4
+            assert all((np.asarray(shard.data) == np.arange(offset, 100_000)).all() for shard in shards)
+            print(len({shard.data.unsafe_buffer_pointer() for shard in shards}))
+    """
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4"}
+    found = subprocess.run([sys.executable, "-c", words], cwd=ROOT, env=environment, capture_output=True, check=True)
+    assert found.stdout.split() == 4 * [b"1"]
+
+
 @pytest.mark.slow
 def test_run_on_two_processes_or_eight_devices_equals_one_device(tmp_path):
     """Trained and evaluated by the command line, ten radiographs in batches of nine and five of five."""

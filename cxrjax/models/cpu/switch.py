@@ -11,8 +11,10 @@ from cxrjax.models.layers import xla
 from cxrjax.runtime.platform import is_for_accelerator, is_for_cpu
 
 # A loop over the layers of a dense block is compiled as one layer, but multiplies zeros. In a loop, the 73 of 91 layers
-# of FC-DenseNet103 at 256² that have 64² pixels or fewer make a step no slower; the other 18 make it 11 % slower.
+# of FC-DenseNet103 at 256² that have 64² pixels or fewer make a step no slower; the other 18 make it 11 % slower. In
+# inference, the 59 layers of 32² pixels or fewer make it 1 % slower, and the 14 of 64² another 4 %.
 MAX_LOOPED_PIXELS = 64**2
+MAX_LOOPED_PIXELS_IN_INFERENCE = 32**2
 
 
 class Kernels(NamedTuple):
@@ -23,8 +25,9 @@ class Kernels(NamedTuple):
     transform_kernel: Callable[[Array], Array | None]  # kernel -> prepared kernel, or None if `conv2d` uses none
     dense_layer_gradient: Callable[..., tuple[Array, Array, Array, Array]]  # see `xla.dense_layer_gradient`
     apply_backbone: Callable[[nn.Module, Mapping[str, Any], Array], Array]  # see `microbatch.apply_backbone`
-    # Up to so many pixels, h w, a training runs the layers of a dense block in a loop: see `layers.layer_stack`.
-    max_looped_pixels: int
+    # Up to so many pixels, h w, the layers of a dense block run in a loop: see `layers.layer_stack`.
+    max_looped_pixels: int  # in training
+    max_looped_pixels_in_inference: int
 
 
 _CPU = Kernels(
@@ -34,6 +37,7 @@ _CPU = Kernels(
     dense_layer_gradient=dense_layer_gradient.dense_layer_gradient,
     apply_backbone=microbatch.apply_backbone,
     max_looped_pixels=MAX_LOOPED_PIXELS,
+    max_looped_pixels_in_inference=MAX_LOOPED_PIXELS_IN_INFERENCE,
 )
 _XLA = Kernels(
     conv2d=xla.conv_xla,
@@ -42,6 +46,7 @@ _XLA = Kernels(
     dense_layer_gradient=xla.dense_layer_gradient,
     apply_backbone=lambda backbone, variables, x: cast(Array, backbone.apply(variables, x, train=False)),
     max_looped_pixels=0,
+    max_looped_pixels_in_inference=0,
 )
 _ACCELERATOR = _XLA._replace(conv2d=xla.conv_accelerator)
 

@@ -7,26 +7,32 @@ largest value in float32).
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
+
+KernelArray = TypeVar("KernelArray", Array, np.ndarray)  # NumPy transforms a kernel without compiling a program
 
 TILE = 4  # side in pixels of a tile of the result
 _INPUT_TILE = 6  # side in pixels of the input of a tile
 
 _KERNEL = ((1 / 4, 0, 0), (-1 / 6, -1 / 6, -1 / 6), (-1 / 6, 1 / 6, -1 / 6), (1 / 24, 1 / 12, 1 / 6))
 _KERNEL += ((1 / 24, -1 / 12, 1 / 6), (0, 0, 1))
+# Transform of both axes of a kernel: [(column, row) of the transformed kernel, (row, column) of the kernel].
+_KERNEL_PRODUCT = np.einsum("ci,rj->crji", _KERNEL, _KERNEL).reshape(36, 9)
 _INPUT = ((4, 0, -5, 0, 1, 0), (0, -4, -4, 1, 1, 0), (0, 4, -4, -1, 1, 0))
 _INPUT += ((0, -2, -1, 2, 1, 0), (0, 2, -1, -2, 1, 0), (0, 4, 0, -5, 0, 1))
 _OUTPUT = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
 _OUTPUT_TRANSPOSED = tuple(zip(*_OUTPUT, strict=True))
 
 
-def transform_kernel(kernel: Array) -> Array:
+def transform_kernel(kernel: KernelArray) -> KernelArray:
     """Transform a kernel float [3, 3, C, F] for `winograd_conv`: [36, C, F], columns before rows."""
-    rows = _transform(_KERNEL, list(kernel))  # [6, 3, C, F]
-    return _transform(_KERNEL, [rows[:, j] for j in range(3)]).reshape(_INPUT_TILE**2, *kernel.shape[2:])
+    _, _, channels, features = kernel.shape
+    return (_KERNEL_PRODUCT.astype(kernel.dtype) @ kernel.reshape(9, -1)).reshape(-1, channels, features)
 
 
 def winograd_conv(x: Array, transformed: Array) -> Array:

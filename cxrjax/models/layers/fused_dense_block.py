@@ -7,7 +7,8 @@ every layer that reads it (Pleiss et al. 2017, "Memory-efficient implementation 
 the backward pass takes little time. Here all layers write into one buffer, the statistics of each feature are computed
 once, and gradients are summed in one buffer too.
 
-On a CPU, the layers of small images run in a loop (`layer_stack`), so that they are compiled as one layer.
+On a CPU, the layers of small images run in a loop (`layer_stack`), so that they are compiled as one layer, in inference
+as well.
 """
 
 from collections.abc import Sequence
@@ -72,6 +73,28 @@ def apply_block(layers: Sequence[DenseLayer], x: Array) -> Array:
     return features
 
 
+def can_loop(layers: Sequence[DenseLayer], x: Array) -> bool:
+    """Return whether `loop_layers` runs the layers of a block: in inference, on few pixels [N, h, w, c]."""
+    _, height, width, _ = x.shape
+    is_small = height * width <= kernels().max_looped_pixels_in_inference
+    return is_small and len(layers) > 1 and not layers[0].is_initializing()
+
+
+def loop_layers(layers: Sequence[DenseLayer], x: Array) -> Array:
+    """Run the layers of a block in inference in a loop: [N, h, w, c] -> [N, h, w, C], as `apply_block`."""
+    folded = [_fold_running_stats(layer) for layer in layers]
+    stack = LayerStack.concatenate(folded)
+    width = folded[-1].scale.size
+    added = sum(layer.bias.size for layer in folded)
+
+    def add_layer(number: Array, features: Array) -> Array:
+        layer = stack.read(number, width)
+        y = _convolve_activated(features[..., :width], layer, layer.scale, layer.shift)
+        return lax.dynamic_update_slice_in_dim(features, y, stack.counts[number], axis=-1)
+
+    return lax.fori_loop(0, len(layers), add_layer, jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, added))))
+
+
 def apply_layer(layer: DenseLayer, x: Array) -> Array:
     """Run a single layer on a training batch [N, h, w, c] -> [N, h, w, f], and update its running statistics."""
     params = _params(layer, _draw_dropout_mask(layer, x.shape[:3], layer.conv.features))
@@ -105,6 +128,14 @@ def _params(layer: DenseLayer, dropout_mask: Array) -> DenseLayerParams:
         bias=conv["bias"],
         dropout_mask=dropout_mask,
     )
+
+
+def _fold_running_stats(layer: DenseLayer) -> DenseLayerParams:
+    """Return the parameters of a layer without dropout, whose scale and shift replace the norm in inference."""
+    params = _params(layer, jnp.ones(()))
+    running = layer.norm.variables["batch_stats"]
+    scale, shift = _fold_norm(params, running["mean"], running["var"], layer.norm.epsilon)
+    return params._replace(scale=scale, shift=shift)
 
 
 def _update_batch_stats(norm: BatchNorm, mean: Array, variance: Array) -> None:
@@ -264,6 +295,11 @@ def _layer_forward(x: Array, layer: DenseLayerParams, mean: Array, variance: Arr
     """Run one layer: [N, h, w, c] -> [N, h, w, f]; the first c entries of mean and variance are those of x."""
     channels = x.shape[-1]
     scale, shift = _fold_norm(layer, mean[:channels], variance[:channels], epsilon)
+    return _convolve_activated(x, layer, scale, shift)
+
+
+def _convolve_activated(x: Array, layer: DenseLayerParams, scale: Array, shift: Array) -> Array:
+    """Scale, shift, rectify and convolve: [N, h, w, c] -> [N, h, w, f]."""
     activated = nn.relu(x * scale + shift).astype(x.dtype)
     y = kernels().conv2d(activated, layer.kernel.astype(x.dtype), 1, len(layer.kernel) // 2)
     return (y + layer.bias.astype(x.dtype)) * layer.dropout_mask.astype(x.dtype)
