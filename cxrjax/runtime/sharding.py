@@ -110,7 +110,7 @@ class BatchSharding:
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self.replicated, np.asarray(x)), tree)
 
     def replicate_constants(self, tree: Any) -> Any:
-        """Place arrays that are never donated, and equal in every process, on every device.
+        """Place arrays, which are equal in every process and never modified or donated, on every device.
 
         The devices of a CPU share the memory of one copy: JAX copies no NumPy array whose memory is aligned, as that of
         its own arrays is.
