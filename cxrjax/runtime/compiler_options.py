@@ -6,7 +6,7 @@ nothing. CPU seconds on two cores of an AMD EPYC, `predict` of one radiograph of
 
 | program | compiled by default | run | with the options | run |
 | --- | ---: | ---: | ---: | ---: |
-| FC-DenseNet103 at 256², and the crops | 16.9 | 1.11 | 9.2 (`SEGMENTATION`) | 1.10 |
+| FC-DenseNet103 at 256², and the crops | 12.2 | 1.11 | 5.2 (`SEGMENTATION`) | 1.10 |
 | ResNet18 of the crops | 8.4 | 3.03 | 4.7 (`CLASSIFICATION`) | 3.03 |
 | training step of FC-DenseNet103, 2 at 256² | 60.4 | 9.2 | 34.5 (`SEGMENTATION`) | 9.3 |
 | training step of ResNet18, 16 at 224² | 19.2 | 2.6 | 15.1 (`CLASSIFICATION`) | 2.7 |
