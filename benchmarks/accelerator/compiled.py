@@ -28,7 +28,7 @@ from benchmarks.results import write_table
 from cxrjax.runs import run_dir
 from cxrjax.runtime.platform import traced_for
 
-# What XLA has to know of an H100 to compile for it.
+# Description of an H100, from which XLA compiles for it.
 TARGET = """
 platform_name: "CUDA"
 device_description_str: "NVIDIA H100 80GB HBM3"
@@ -67,7 +67,7 @@ def count_kernels(text: str) -> dict[str, Counter[str]]:
     for computation in _COMPUTATION.split(text):
         head = computation.split("\n", 1)[0]
         name = "ENTRY" if head.startswith("ENTRY") else head.split(" ", 1)[0]
-        # The others are bodies of fusions, which are one kernel each, and of loops.
+        # Bodies of fusions are one kernel each, which is counted where the fusion is called.
         if re.match(r"%?(fused|wrapped|gemm_fusion|input_|loop_)", name):
             continue
         matches = [_INSTRUCTION.match(line) for line in computation.split("\n")[1:]]

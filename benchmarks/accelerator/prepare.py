@@ -1,4 +1,4 @@
-"""Write the runs and the radiographs that the parts need, and then, if asked for, the CPU's reference results.
+"""Write the runs and the radiographs that the parts need, and with `references` then the CPU's reference results.
 
 JAX_PLATFORMS=cpu python -m benchmarks.accelerator.prepare SIZES FOLDER [references]
 """

@@ -22,7 +22,7 @@ class LineReader:
 
     @property
     def is_at_end(self) -> bool:
-        """Whether the process has closed its output."""
+        """Return whether the process has closed its output."""
         return not self._thread.is_alive()
 
     def next_line(self, seconds: float, is_wanted: Callable[[str], bool]) -> str | None:

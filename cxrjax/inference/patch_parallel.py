@@ -86,9 +86,9 @@ class PatchParallelPredictor:
         self._classify = cached(self._patch_sharding, classify, compiler_options.CLASSIFICATION)
         self._aggregate = cached(self._image_sharding, aggregate, compiler_options.SEGMENTATION)
         self._variables = self._image_sharding.replicate_constants(variables)
-        self._prepared = self._patch_sharding.replicate_constants(
-            registry.precompute_kernels(variables["classifier"])
-        )  # once for all batches
+        # Once for all batches, from host arrays that share the memory of the placed ones.
+        prepared = registry.precompute_kernels(jax.device_get(self._variables["classifier"]))
+        self._prepared = self._patch_sharding.replicate_constants(prepared)
 
     def __call__(self, images: np.ndarray, image_ids: np.ndarray) -> pipeline.Prediction:
         """Predict radiographs uint8 [B, S, S] with ids uint32 [B] of `batch.hash_images`; returns host arrays."""

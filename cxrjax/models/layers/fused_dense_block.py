@@ -75,9 +75,7 @@ def apply_block(layers: Sequence[DenseLayer], x: Array) -> Array:
 
 def can_loop(layers: Sequence[DenseLayer], x: Array) -> bool:
     """Return whether `loop_layers` runs the layers of a block: in inference, on few pixels [N, h, w, c]."""
-    _, height, width, _ = x.shape
-    is_small = height * width <= kernels().max_looped_pixels_in_inference
-    return is_small and len(layers) > 1 and not layers[0].is_initializing()
+    return not layers[0].is_initializing() and _is_looped(x, layers, kernels().max_looped_pixels_in_inference)
 
 
 def loop_layers(layers: Sequence[DenseLayer], x: Array) -> Array:
@@ -164,7 +162,7 @@ def dense_block(x: Array, layers: list[DenseLayerParams], epsilon: float) -> Den
         mean=jnp.pad(mean, (0, added)),
         variance=jnp.pad(variance, (0, added)),
     )
-    if _is_looped(x, layers):
+    if _is_looped(x, layers, kernels().max_looped_pixels):
         stack = LayerStack.concatenate(layers)
         width = layers[-1].scale.size
 
@@ -216,7 +214,7 @@ def _dense_block_bwd(
     output, layers = residuals
     gradient = _Gradient(*d_output)
     counts = [layer.scale.size for layer in layers]
-    if _is_looped(output.features, layers):
+    if _is_looped(output.features, layers, kernels().max_looped_pixels):
         stack = LayerStack.concatenate(layers)
         added = layers[-1].bias.size
 
@@ -260,9 +258,9 @@ dense_block.defvjp(_dense_block_fwd, _dense_block_bwd)
 single_layer.defvjp(_single_layer_fwd, _single_layer_bwd)
 
 
-def _is_looped(x: Array, layers: Sequence[DenseLayerParams]) -> bool:
-    """Return whether a loop runs the layers of a block on features [N, h, w, C]."""
-    return len(layers) > 1 and x.shape[1] * x.shape[2] <= kernels().max_looped_pixels
+def _is_looped(x: Array, layers: Sequence[DenseLayer | DenseLayerParams], max_pixels: int) -> bool:
+    """Return whether a loop runs the layers of a block on features [N, h, w, C], h w of at most `max_pixels`."""
+    return len(layers) > 1 and x.shape[1] * x.shape[2] <= max_pixels
 
 
 def _add_features(
